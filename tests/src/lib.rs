@@ -1,1 +1,3 @@
-//! To be written.
+//! What the tests across the built programs share.
+
+pub mod generate;
