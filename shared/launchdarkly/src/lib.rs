@@ -1,4 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit_log;
+mod connection;
+pub mod endpoints;
+pub mod polling;
+mod retry;
+#[cfg(test)]
+mod test_server;
 pub mod webhook;
+
+pub use connection::{ClientError, Limits};
