@@ -1,1 +1,13 @@
-//! To be written.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod context;
+pub mod evaluation;
+pub mod events;
+pub mod json;
+pub mod observable;
+pub mod routes;
+
+pub use evaluation::{AllFlags, Evaluation, Evaluator, Filter, Shape};
+pub use events::Events;
+pub use launchdarkly_server_sdk::{Context, FlagValue, Reason};

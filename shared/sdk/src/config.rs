@@ -1,0 +1,218 @@
+//! Configurations of the SDK, checked before the SDK sees them.
+//!
+//! The SDK panics where an endpoint is no URI or a key cannot stand in a header, and takes whatever else it gets until
+//! its first request fails. Which variables the words came from is the caller's affair; it names them in
+//! [`ConfigError`]'s texts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use launchdarkly_sdk_transport::{HeaderValue, HyperTransport, Uri};
+use launchdarkly_server_sdk::{
+    Config, ConfigBuilder, EventProcessorBuilder, NullEventProcessorBuilder, PersistentDataStoreBuilder,
+    PersistentDataStoreFactory, ServiceEndpointsBuilder, StreamingDataSourceBuilder,
+};
+
+/// The polling service, from `launchdarkly-server-sdk`, `service_endpoints.rs`, as are the others.
+pub const BASE_URI: &str = "https://sdk.launchdarkly.com";
+/// The streaming service.
+pub const STREAM_URI: &str = "https://stream.launchdarkly.com";
+/// The events service.
+pub const EVENTS_URI: &str = "https://events.launchdarkly.com";
+
+/// How long a connection to the events service may take to come about, and to answer. The SDK sets no bound.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the SDK cannot be configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// An endpoint that no request could be sent to.
+    #[error("{variable} is `{value}`, which is no http:// or https:// URI with a host")]
+    Uri {
+        /// The variable that holds it.
+        variable: String,
+        /// What it holds.
+        value: String,
+    },
+    /// A key that cannot be sent.
+    #[error("{variable} is empty or has characters that cannot be in a header; copy the server-side SDK key anew")]
+    Key {
+        /// The variable that holds it.
+        variable: String,
+    },
+    /// What the SDK itself or its transport refuses.
+    #[error("the SDK refuses its configuration: {0}")]
+    Refused(String),
+}
+
+/// A server-side SDK key. Never printed.
+#[derive(Clone)]
+pub struct SdkKey(String);
+
+impl SdkKey {
+    /// A key from what a variable holds; blanks around it are dropped.
+    pub fn new(variable: &str, value: &str) -> Result<Self, ConfigError> {
+        let key = value.trim();
+        if key.is_empty() || HeaderValue::from_str(key).is_err() {
+            return Err(ConfigError::Key { variable: variable.to_owned() });
+        }
+        Ok(Self(key.to_owned()))
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SdkKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SdkKey(…)")
+    }
+}
+
+/// A service of LaunchDarkly's, or what stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// An endpoint from what a variable holds.
+    pub fn new(variable: &str, value: &str) -> Result<Self, ConfigError> {
+        let value = value.trim();
+        let known = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+        let sound =
+            value.parse::<Uri>().is_ok_and(|uri| known(&uri) && uri.host().is_some_and(|host| !host.is_empty()));
+        if !sound {
+            return Err(ConfigError::Uri { variable: variable.to_owned(), value: value.to_owned() });
+        }
+        Ok(Self(value.trim_end_matches('/').to_owned()))
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.0.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+}
+
+/// Where LaunchDarkly is; by default LaunchDarkly's own addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Polling.
+    pub base: Endpoint,
+    /// Streaming.
+    pub stream: Endpoint,
+    /// Analytics events.
+    pub events: Endpoint,
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        let own = |uri: &str| Endpoint(uri.to_owned());
+        Self { base: own(BASE_URI), stream: own(STREAM_URI), events: own(EVENTS_URI) }
+    }
+}
+
+/// The SDK reads flags from a store and gets none from LaunchDarkly. It caches nothing: the store is memory.
+pub fn daemon(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: Arc<dyn PersistentDataStoreFactory>,
+    events: bool,
+) -> Result<Config, ConfigError> {
+    let mut store = PersistentDataStoreBuilder::new(store);
+    store.no_caching();
+    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events)
+}
+
+/// The SDK follows LaunchDarkly's stream and keeps what it gets in a store as well.
+pub fn streaming(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: Arc<dyn PersistentDataStoreFactory>,
+    events: bool,
+) -> Result<Config, ConfigError> {
+    let mut store = PersistentDataStoreBuilder::new(store);
+    store.cache_forever();
+    let builder = base(key, endpoints).data_store(&store);
+    let builder = if endpoints.stream.is_encrypted() {
+        let mut source = StreamingDataSourceBuilder::new();
+        builder.data_source(source.transport(transport(HyperTransport::new_https())?))
+    } else {
+        let mut source = StreamingDataSourceBuilder::new();
+        builder.data_source(source.transport(transport(HyperTransport::new())?))
+    };
+    build(builder, endpoints, events)
+}
+
+fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {
+    let mut services = ServiceEndpointsBuilder::new();
+    services.polling_base_url(&endpoints.base.0);
+    services.streaming_base_url(&endpoints.stream.0);
+    services.events_base_url(&endpoints.events.0);
+    ConfigBuilder::new(key.expose()).service_endpoints(&services)
+}
+
+fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: bool) -> Result<Config, ConfigError> {
+    let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
+    let builder = match (events, endpoints.events.is_encrypted()) {
+        (false, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
+        (true, true) => {
+            builder.event_processor(EventProcessorBuilder::new().transport(transport(bounded.build_https())?))
+        }
+        (true, false) => {
+            builder.event_processor(EventProcessorBuilder::new().transport(transport(bounded.build_http())?))
+        }
+    };
+    builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
+}
+
+fn transport<T>(built: Result<T, std::io::Error>) -> Result<T, ConfigError> {
+    built.map_err(|error| ConfigError::Refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_must_be_uris_that_requests_can_be_sent_to() {
+        for value in ["http://127.0.0.1:8030", "https://events.launchdarkly.com/", " HTTP://relay/base/ "] {
+            assert!(Endpoint::new("V", value).is_ok(), "{value}");
+        }
+        for value in ["", "relay:8030", "/bulk", "ftp://relay", "http://", "http://a b", "https://relay?x=1"] {
+            let error = Endpoint::new("LAUNCHDARKLY_EVENTS_URI", value).unwrap_err().to_string();
+            let expected =
+                format!("LAUNCHDARKLY_EVENTS_URI is `{value}`, which is no http:// or https:// URI with a host");
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn a_key_is_trimmed_checked_and_never_printed() {
+        let key = SdkKey::new("LAUNCHDARKLY_SDK_KEY", " sdk-secret\n").unwrap();
+        assert_eq!(key.expose(), "sdk-secret");
+        assert_eq!(format!("{key:?}"), "SdkKey(…)");
+        for value in ["", " ", "sdk-\nsecret", "sdk-\u{7}"] {
+            let error = SdkKey::new("LAUNCHDARKLY_SDK_KEY", value).unwrap_err().to_string();
+            assert!(error.starts_with("LAUNCHDARKLY_SDK_KEY is empty or has characters"), "{error}");
+            assert!(!error.contains("secret"));
+        }
+    }
+
+    #[test]
+    fn daemon_mode_is_set_where_flags_come_from_a_store() {
+        struct Nothing;
+        impl PersistentDataStoreFactory for Nothing {
+            fn create_persistent_data_store(
+                &self,
+            ) -> Result<Box<dyn launchdarkly_server_sdk::PersistentDataStore>, std::io::Error> {
+                Err(std::io::Error::other("not needed"))
+            }
+        }
+        let key = SdkKey::new("K", "sdk-key").unwrap();
+        let plain = Endpoints { stream: Endpoint::new("S", "http://localhost:1").unwrap(), ..Endpoints::default() };
+        assert!(daemon(&key, &plain, Arc::new(Nothing), false).unwrap().daemon_mode());
+        assert!(!streaming(&key, &plain, Arc::new(Nothing), false).unwrap().daemon_mode());
+        assert!(!streaming(&key, &Endpoints::default(), Arc::new(Nothing), true).unwrap().offline());
+    }
+}
