@@ -17,8 +17,8 @@ pub fn write_order(items: &[(ItemId, &str)]) -> Vec<usize> {
     let mut walk =
         Walk { items, positions, placed: vec![Placed::No; items.len()], order: Vec::with_capacity(items.len()) };
     for kind in Kind::ALL {
-        for position in 0..items.len() {
-            if items[position].0.kind == kind {
+        for (position, (id, _)) in items.iter().enumerate() {
+            if id.kind == kind {
                 walk.place(position);
             }
         }

@@ -1,0 +1,332 @@
+//! The base: a whole payload as an index and blocks, each compressed on its own.
+//!
+//! Layout of the bytes: the index's compressed length (u32, little endian), the index (a zstd frame of [`Index`] in
+//! postcard's encoding), then the blocks (zstd frames one after another). A block holds the JSON of some items, one
+//! after another. So whoever wants one flag decompresses the index and one block, and nobody parses JSON to find it.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use flagcache_payload::{Item, ItemId, Kind};
+use serde::{Deserialize, Serialize};
+
+use super::CorruptSnapshot;
+
+/// The compression level: level 3 costs 4 ms per MB of JSON; higher ones gain little on blocks of this size.
+const LEVEL: i32 = 3;
+/// A block is closed once it holds this many bytes: small enough to open one cheaply, large enough to compress well.
+const BLOCK_BYTES: usize = 128 * 1024;
+/// No real index or block is larger; more is refused before memory is asked for.
+const MAX_PART_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize, Default, Debug)]
+struct Index {
+    blocks: Vec<Block>,
+    segments: Vec<Entry>,
+    flags: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize, Debug)]
+struct Block {
+    compressed: u32,
+    raw: u32,
+}
+
+/// Where an item lies: `start..start + len` of the decompressed block. Entries are sorted by key.
+#[derive(Serialize, Deserialize, Debug)]
+struct Entry {
+    key: Box<str>,
+    version: u64,
+    block: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Index {
+    fn entries(&self, kind: Kind) -> &[Entry] {
+        match kind {
+            Kind::Flag => &self.flags,
+            Kind::Segment => &self.segments,
+        }
+    }
+}
+
+/// Builds a base out of items that come by ascending key within their kind.
+#[derive(Default)]
+pub struct BaseBuilder {
+    index: Index,
+    open: Vec<u8>,
+    blocks: Vec<u8>,
+}
+
+impl BaseBuilder {
+    /// A base without items.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next item.
+    pub fn push(&mut self, item: Item<'_>) {
+        let entry = Entry {
+            key: item.key.into(),
+            version: item.version,
+            block: u32_of(self.index.blocks.len()),
+            start: u32_of(self.open.len()),
+            len: u32_of(item.json.len()),
+        };
+        match item.kind {
+            Kind::Flag => self.index.flags.push(entry),
+            Kind::Segment => self.index.segments.push(entry),
+        }
+        self.open.extend_from_slice(item.json.as_bytes());
+        if self.open.len() >= BLOCK_BYTES {
+            self.close();
+        }
+    }
+
+    /// The base's bytes.
+    pub fn finish(mut self) -> Vec<u8> {
+        if !self.open.is_empty() {
+            self.close();
+        }
+        let index = postcard::to_stdvec(&self.index).unwrap_or_default();
+        let index = compress(&index);
+        let mut bytes = Vec::with_capacity(4 + index.len() + self.blocks.len());
+        bytes.extend_from_slice(&u32_of(index.len()).to_le_bytes());
+        bytes.extend_from_slice(&index);
+        bytes.append(&mut self.blocks);
+        bytes
+    }
+
+    fn close(&mut self) {
+        let compressed = compress(&self.open);
+        self.index.blocks.push(Block { compressed: u32_of(compressed.len()), raw: u32_of(self.open.len()) });
+        self.blocks.extend_from_slice(&compressed);
+        self.open.clear();
+    }
+}
+
+/// A payload held compressed; blocks are decompressed when first asked for, and kept.
+#[derive(Debug)]
+pub struct Base {
+    bytes: Bytes,
+    index: Index,
+    /// Where each block begins in `bytes`.
+    starts: Vec<usize>,
+    opened: Vec<OnceLock<Option<String>>>,
+}
+
+impl Base {
+    /// Reads the index of a base.
+    ///
+    /// # Errors
+    /// Where the bytes are not those of a base, or cut off.
+    pub fn decode(bytes: Bytes) -> Result<Self, CorruptSnapshot> {
+        const PART: &str = "index";
+        let cut_off = || CorruptSnapshot::CutOff { part: PART };
+        let head = bytes.first_chunk::<4>().ok_or_else(cut_off)?;
+        let end = 4_usize.saturating_add(u32::from_le_bytes(*head) as usize);
+        let index = bytes.get(4..end).ok_or_else(cut_off)?;
+        let index = decompress_frame(PART, index)?;
+        let index: Index =
+            postcard::from_bytes(&index).map_err(|source| CorruptSnapshot::Format { part: PART, source })?;
+        let mut starts = Vec::with_capacity(index.blocks.len());
+        let mut start = end;
+        for block in &index.blocks {
+            starts.push(start);
+            start = start.saturating_add(block.compressed as usize);
+        }
+        if start != bytes.len() {
+            return Err(CorruptSnapshot::CutOff { part: "base" });
+        }
+        let opened = index.blocks.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { bytes, index, starts, opened })
+    }
+
+    /// How many items of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.index.entries(kind).len()
+    }
+
+    /// The compressed bytes.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// All keys of a kind, ascending.
+    pub fn keys(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.index.entries(kind).iter().map(|entry| &*entry.key)
+    }
+
+    /// All versions.
+    pub fn versions(&self) -> impl Iterator<Item = (ItemId, u64)> {
+        let entries =
+            Kind::ALL.into_iter().flat_map(|kind| self.index.entries(kind).iter().map(move |entry| (kind, entry)));
+        entries.map(|(kind, entry)| (ItemId::new(kind, &*entry.key), entry.version))
+    }
+
+    /// One item's version.
+    pub fn version(&self, kind: Kind, key: &str) -> Option<u64> {
+        self.find(kind, key).map(|entry| entry.version)
+    }
+
+    /// One item's JSON; nothing where there is no such item, or its block is corrupt.
+    pub fn json(&self, kind: Kind, key: &str) -> Option<Cow<'_, str>> {
+        let entry = self.find(kind, key)?;
+        let block = self.opened.get(entry.block as usize)?;
+        let text = block.get_or_init(|| self.open(entry.block as usize).ok()).as_deref()?;
+        entry.slice(text).map(Cow::Borrowed)
+    }
+
+    /// Shows every item once, one block after another, keeping none.
+    ///
+    /// # Errors
+    /// Where a block is corrupt.
+    pub fn visit(&self, visit: &mut dyn FnMut(Item<'_>)) -> Result<(), CorruptSnapshot> {
+        let mut rest = Kind::ALL.map(|kind| self.index.entries(kind).iter().peekable());
+        for number in 0..self.index.blocks.len() {
+            let text = self.open(number)?;
+            for kind in Kind::ALL {
+                let entries = &mut rest[kind as usize];
+                while let Some(entry) = entries.next_if(|entry| entry.block as usize == number) {
+                    let json = entry.slice(&text).ok_or(CorruptSnapshot::CutOff { part: "block" })?;
+                    visit(Item { kind, key: &entry.key, version: entry.version, json });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, kind: Kind, key: &str) -> Option<&Entry> {
+        let entries = self.index.entries(kind);
+        entries.binary_search_by(|entry| (*entry.key).cmp(key)).ok().map(|position| &entries[position])
+    }
+
+    fn open(&self, number: usize) -> Result<String, CorruptSnapshot> {
+        const PART: &str = "block";
+        let block = &self.index.blocks[number];
+        let start = self.starts[number];
+        let raw = decompress(PART, &self.bytes[start..start + block.compressed as usize], u64::from(block.raw))?;
+        String::from_utf8(raw).map_err(|_| CorruptSnapshot::NotText { part: PART })
+    }
+}
+
+impl Entry {
+    fn slice<'a>(&self, block: &'a str) -> Option<&'a str> {
+        let start = self.start as usize;
+        block.get(start..start.checked_add(self.len as usize)?)
+    }
+}
+
+/// Positions in a payload: LaunchDarkly's are a few MB, and a payload of 4 GB is refused long before.
+fn u32_of(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Compresses one frame, which says how long its content is.
+pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+    // Compression into memory fails only where memory does.
+    zstd::bulk::compress(bytes, LEVEL).unwrap_or_default()
+}
+
+/// Decompresses one frame whose content's length is known to it.
+pub(super) fn decompress_frame(part: &'static str, bytes: &[u8]) -> Result<Vec<u8>, CorruptSnapshot> {
+    let length = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+    decompress(part, bytes, length.ok_or(CorruptSnapshot::CutOff { part })?)
+}
+
+fn decompress(part: &'static str, bytes: &[u8], length: u64) -> Result<Vec<u8>, CorruptSnapshot> {
+    if length > MAX_PART_BYTES {
+        return Err(CorruptSnapshot::TooLarge { part, bytes: length, limit: MAX_PART_BYTES });
+    }
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    zstd::bulk::decompress(bytes, length).map_err(|source| CorruptSnapshot::Compression { part, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn build(items: &[(Kind, String, u64, String)]) -> Vec<u8> {
+        let mut builder = BaseBuilder::new();
+        for (kind, key, version, json) in items {
+            builder.push(Item { kind: *kind, key, version: *version, json });
+        }
+        builder.finish()
+    }
+
+    fn many() -> Vec<(Kind, String, u64, String)> {
+        let item = |n: u64| {
+            (
+                if n < 10 { Kind::Segment } else { Kind::Flag },
+                format!("k{n:04}"),
+                n,
+                format!("{{\"n\":{n},\"pad\":\"{}\"}}", "é".repeat(500)),
+            )
+        };
+        (0..600).map(item).collect()
+    }
+
+    #[test]
+    fn a_base_gives_back_every_item_over_several_blocks() {
+        let items = many();
+        let base = Base::decode(build(&items).into()).unwrap();
+        assert!(base.index.blocks.len() > 3);
+        for (kind, key, version, json) in &items {
+            assert_eq!(base.json(*kind, key).as_deref(), Some(json.as_str()));
+            assert_eq!(base.version(*kind, key), Some(*version));
+        }
+        let mut seen = 0;
+        base.visit(&mut |item| {
+            assert_eq!(item.json, items[usize::try_from(item.version).unwrap()].3);
+            seen += 1;
+        })
+        .unwrap();
+        assert_eq!(seen, items.len());
+        assert_eq!(base.json(Kind::Flag, "k0001"), None);
+    }
+
+    #[test]
+    fn an_empty_base_is_a_base() {
+        let base = Base::decode(build(&[]).into()).unwrap();
+        assert_eq!((base.count(Kind::Flag), base.count(Kind::Segment)), (0, 0));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_memory_is_asked_for() {
+        let index = Index {
+            blocks: vec![Block { compressed: 4, raw: u32::MAX }],
+            flags: vec![Entry { key: "f".into(), version: 1, block: 0, start: 0, len: 9 }],
+            ..Index::default()
+        };
+        let index = compress(&postcard::to_stdvec(&index).unwrap());
+        let mut bytes = u32_of(index.len()).to_le_bytes().to_vec();
+        bytes.extend(index);
+        bytes.extend([0; 4]);
+        let base = Base::decode(bytes.into()).unwrap();
+        assert_eq!(base.json(Kind::Flag, "f"), None);
+        assert!(matches!(base.visit(&mut |_| ()), Err(CorruptSnapshot::TooLarge { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn corrupt_bytes_are_an_error_or_a_base_but_never_a_crash(cut in 0_usize..40_000, flip in 0_usize..40_000, bit in 0_u8..8) {
+            let mut bytes = build(&many());
+            let length = bytes.len();
+            bytes[flip % length] ^= 1 << bit;
+            bytes.truncate(length - cut % length);
+            if let Ok(base) = Base::decode(bytes.into()) {
+                let _ = base.visit(&mut |_| ());
+                let _ = base.json(Kind::Flag, "k0100");
+            }
+        }
+
+        #[test]
+        fn noise_is_an_error_but_never_a_crash(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Base::decode(bytes.into()).is_err());
+        }
+    }
+}

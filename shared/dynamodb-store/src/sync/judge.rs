@@ -1,0 +1,211 @@
+//! What of an answer is news, and what an old answer of a cache.
+//!
+//! LaunchDarkly's answer right after a webhook can be older than the change. An old item betrays itself by its version.
+//! An item that is absent does not: it may be deleted, or created a moment ago. Nor does one that is back from the dead.
+//! So what looks like a step backwards counts only where a webhook named it, or (in a whole sync also for versions) where
+//! a second answer, seconds later, says the same. The room is pure: it is given times and answers, and says what they
+//! mean.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flagcache_payload::{Difference, ItemId, Payload};
+
+use super::{Change, Named, Thoroughness};
+use crate::snapshot::Tombstone;
+
+/// How far apart two answers are to be if the second is to confirm the first.
+pub(super) const CONFIRMATION: Duration = Duration::from_secs(2);
+
+/// What is held already, as far as judging goes.
+pub(super) trait Held {
+    /// What is remembered of a deleted item.
+    fn tombstone(&self, id: &ItemId) -> Option<Tombstone>;
+    /// When the payload held was asked for, in milliseconds since the Unix epoch.
+    fn synced_at_ms(&self) -> Option<u64>;
+}
+
+/// What is to become of the differences between an answer and what is held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Judgement {
+    /// Items to take from the payload.
+    pub(super) upserts: Vec<ItemId>,
+    /// Items to delete, with the version that is known to be gone.
+    pub(super) deletes: Vec<(ItemId, u64)>,
+    /// Differences that do not count for now: what is held (or not held) stays.
+    pub(super) kept: Vec<ItemId>,
+    /// Whether all changes named are there, and nothing is older than what is held.
+    pub(super) fresh: bool,
+    /// When the earliest difference in `kept` can be confirmed by another answer, in milliseconds since the epoch.
+    pub(super) confirmable_at_ms: Option<u64>,
+}
+
+/// Judges the answers of one sync, one after another.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    thoroughness: &'a Thoroughness,
+    confirmation_ms: u64,
+    /// Steps backwards, with what the payload has (nothing, or a version) and when that was first seen.
+    suspects: BTreeMap<ItemId, (Option<u64>, u64)>,
+}
+
+impl<'a> Judge<'a> {
+    /// `confirmation` is how far apart two answers are to be if the second is to confirm the first.
+    pub(super) fn new(thoroughness: &'a Thoroughness, confirmation: Duration) -> Self {
+        let confirmation_ms = u64::try_from(confirmation.as_millis()).unwrap_or(u64::MAX);
+        Self { thoroughness, confirmation_ms, suspects: BTreeMap::new() }
+    }
+
+    /// Judges one answer. `now_ms` is when it was asked for.
+    pub(super) fn judge(
+        &mut self,
+        payload: &Payload,
+        differences: &[(ItemId, Difference)],
+        held: &impl Held,
+        now_ms: u64,
+    ) -> Judgement {
+        let mut judgement = Judgement { fresh: true, ..Judgement::default() };
+        let mut suspects = BTreeMap::new();
+        for (id, difference) in differences {
+            if !self.is_suspect(id, *difference, held) {
+                judgement.accept(id, *difference);
+                continue;
+            }
+            let seen = seen_version(*difference);
+            let since = match self.suspects.get(id) {
+                Some((earlier, since)) if *earlier == seen => *since,
+                _ => now_ms,
+            };
+            suspects.insert(id.clone(), (seen, since));
+            let confirmable_at_ms = since.saturating_add(self.confirmation_ms);
+            if self.may_be_confirmed(*difference) && now_ms >= confirmable_at_ms && now_ms > since {
+                judgement.accept(id, *difference);
+            } else {
+                judgement.keep(id, seen, self.may_be_confirmed(*difference).then_some(confirmable_at_ms));
+            }
+        }
+        self.suspects = suspects;
+        judgement.fresh &= self.shows_all_named(payload, differences, held);
+        judgement
+    }
+
+    /// Whether the changes named can be taken to be there without any answer, by what is held alone.
+    pub(super) fn is_known(&self, version_of: impl Fn(&ItemId) -> Option<u64>, held: &impl Held) -> bool {
+        self.named().iter().all(|named| {
+            let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
+            match (named.change, named.version) {
+                (Change::Deleted, Some(version)) => match version_of(&named.id) {
+                    None => true,
+                    Some(ours) => ours > version,
+                },
+                (Change::Created | Change::Updated, Some(version)) => {
+                    version_of(&named.id).max(buried).is_some_and(|ours| ours >= version)
+                }
+                (_, None) => self.happened_before(held.synced_at_ms()),
+            }
+        })
+    }
+
+    fn named(&self) -> &[Named] {
+        match self.thoroughness {
+            Thoroughness::Quick { named, .. } => named,
+            Thoroughness::Whole => &[],
+        }
+    }
+
+    fn happened_before(&self, synced_at_ms: Option<u64>) -> bool {
+        match self.thoroughness {
+            Thoroughness::Quick { changed_at_ms: Some(changed), .. } => {
+                synced_at_ms.is_some_and(|synced| synced > *changed)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a difference looks like a step backwards.
+    fn is_suspect(&self, id: &ItemId, difference: Difference, held: &impl Held) -> bool {
+        match difference {
+            Difference::Changed { old, new } => new < old,
+            Difference::Removed { old } => !self.names_deletion(id, old, held),
+            Difference::Added { new } => {
+                held.tombstone(id).is_some_and(|tombstone| new <= tombstone.version && !self.names_creation(id, new))
+            }
+        }
+    }
+
+    /// Whether a webhook named the deletion of what is held. One that is older than that does not count: it may be about
+    /// an earlier item of the same key.
+    fn names_deletion(&self, id: &ItemId, old: u64, held: &impl Held) -> bool {
+        self.named().iter().any(|named| {
+            named.id == *id
+                && named.change == Change::Deleted
+                && named.version.map_or_else(|| !self.happened_before(held.synced_at_ms()), |version| version >= old)
+        })
+    }
+
+    fn names_creation(&self, id: &ItemId, new: u64) -> bool {
+        let names = |named: &Named| named.id == *id && named.change == Change::Created;
+        self.named().iter().any(|named| names(named) && named.version.is_none_or(|version| new >= version))
+    }
+
+    /// Whether a second answer is enough. A version goes backwards only in a whole sync.
+    fn may_be_confirmed(&self, difference: Difference) -> bool {
+        *self.thoroughness == Thoroughness::Whole || matches!(difference, Difference::Removed { .. })
+    }
+
+    fn shows_all_named(&self, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {
+        self.named().iter().all(|named| self.shows(named, payload, differences, held))
+    }
+
+    fn shows(&self, named: &Named, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {
+        let there = payload.get(named.id.kind, &named.id.key).map(|item| item.version);
+        let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
+        let before = self.happened_before(held.synced_at_ms());
+        match (named.change, there, named.version) {
+            (Change::Deleted, None, _) => true,
+            (Change::Deleted, Some(there), Some(version)) => there > version,
+            (Change::Deleted, Some(_), None) => before,
+            (_, Some(there), Some(version)) => there >= version,
+            (_, None, Some(version)) => buried.is_some_and(|buried| buried >= version),
+            (Change::Created, Some(_), None) => true,
+            (Change::Updated, Some(_), None) => {
+                before || differences.iter().any(|(id, difference)| *id == named.id && is_forward(*difference))
+            }
+            (_, None, None) => before,
+        }
+    }
+}
+
+fn is_forward(difference: Difference) -> bool {
+    match difference {
+        Difference::Added { .. } => true,
+        Difference::Changed { old, new } => new >= old,
+        Difference::Removed { .. } => false,
+    }
+}
+
+fn seen_version(difference: Difference) -> Option<u64> {
+    match difference {
+        Difference::Added { new } | Difference::Changed { new, .. } => Some(new),
+        Difference::Removed { .. } => None,
+    }
+}
+
+impl Judgement {
+    fn accept(&mut self, id: &ItemId, difference: Difference) {
+        match difference {
+            Difference::Removed { old } => self.deletes.push((id.clone(), old)),
+            Difference::Added { .. } | Difference::Changed { .. } => self.upserts.push(id.clone()),
+        }
+    }
+
+    fn keep(&mut self, id: &ItemId, seen: Option<u64>, confirmable_at_ms: Option<u64>) {
+        self.kept.push(id.clone());
+        // An old version proves that the answer is old; an absence alone proves nothing.
+        self.fresh &= seen.is_none();
+        self.confirmable_at_ms = match (self.confirmable_at_ms, confirmable_at_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}

@@ -1,0 +1,197 @@
+//! What to write so that table and snapshot become what was judged right.
+//!
+//! The room is pure: out of the payload, the judgement and what is held it makes a list of writes and the next head. How
+//! many transactions that takes is not its business.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use flagcache_payload::order::{delete_order, write_order};
+use flagcache_payload::{Item, ItemId, Items, Kind, Payload};
+
+use super::judge::Judgement;
+use super::survey::Survey;
+use super::{Counts, Outcome};
+use crate::snapshot::{BaseBuilder, Delta, Tombstone};
+use crate::table::{Guard, Head, Table, Totals};
+
+/// A delta that has grown past this, in compressed bytes, gives way to a new base.
+///
+/// The delta is written at every change: at 12 KB a change costs at most 24 write units for the head, and a base of 150
+/// KB is written anew every 25 changes or so.
+const MAX_DELTA_BYTES: usize = 12 * 1024;
+
+/// What stays as it is held although the payload has it otherwise: its version and JSON, or nothing where it stays absent.
+pub(super) type Kept = BTreeMap<ItemId, Option<(u64, String)>>;
+
+/// One write to the official layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action<'a> {
+    /// Writes an item.
+    Put(Item<'a>, Guard),
+    /// Deletes an item.
+    Delete(&'a ItemId, Guard),
+}
+
+/// All that one sync writes.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    /// Items to write, in the order in which a reader may meet them, then items to delete in theirs.
+    pub(super) actions: Vec<Action<'a>>,
+    /// Whether the mark is to be written that the table is filled.
+    pub(super) inited: bool,
+    /// A new base, where one is needed.
+    pub(super) base: Option<Bytes>,
+    /// The next head. Its base is the one in use; a new base takes its place when it is known where it lies.
+    pub(super) head: Head,
+    /// The items of each kind.
+    pub(super) counts: BTreeMap<Kind, Counts>,
+}
+
+impl Plan<'_> {
+    /// Whether items or snapshot change at all.
+    pub(super) fn outcome(&self) -> Outcome {
+        let counted = self.counts.values().any(|counts| counts.written + counts.deleted > 0);
+        let changes = counted || !self.actions.is_empty() || self.inited || self.base.is_some();
+        if changes { Outcome::Updated } else { Outcome::Unchanged }
+    }
+}
+
+/// What the plan is made of besides payload, judgement and survey.
+pub(super) struct Circumstances<'a> {
+    /// The head that the new one follows.
+    pub(super) head: Option<&'a Head>,
+    /// The payload's `ETag`.
+    pub(super) etag: Option<String>,
+    /// When the payload was asked for.
+    pub(super) fetched_at_ms: u64,
+    /// Whether the mark is there that the table is filled.
+    pub(super) inited: bool,
+    /// The lineage of a first head.
+    pub(super) new_lineage: u64,
+    /// The nonce of the next head.
+    pub(super) nonce: u64,
+}
+
+/// What stays as it is held.
+pub(super) fn kept(judgement: &Judgement, survey: &Survey<'_>) -> Kept {
+    judgement.kept.iter().map(|id| (id.clone(), survey.newest(id))).collect()
+}
+
+/// Works out what to write.
+pub(super) fn plan<'a>(
+    table: &impl Table,
+    payload: &'a Payload,
+    judgement: &'a Judgement,
+    kept: &'a Kept,
+    survey: &Survey<'_>,
+    circumstances: Circumstances<'_>,
+) -> Plan<'a> {
+    let delta = circumstances.head.map(|head| head.delta.clone()).unwrap_or_default();
+    let mut draft = Draft { delta, puts: Vec::new(), deletes: Vec::new(), counts: BTreeMap::new() };
+    for item in judgement.upserts.iter().filter_map(|id| payload.get(id.kind, &id.key)) {
+        draft.put(table, survey, item, true);
+    }
+    for item in kept.iter().filter_map(held_item) {
+        draft.put(table, survey, item, false);
+    }
+    for (id, version) in &judgement.deletes {
+        draft.delete(survey, id, *version, circumstances.fetched_at_ms);
+    }
+    draft.finish(table, &target(payload, kept), kept.is_empty(), survey, circumstances)
+}
+
+fn held_item<'a>((id, held): (&'a ItemId, &'a Option<(u64, String)>)) -> Option<Item<'a>> {
+    let (version, json) = held.as_ref()?;
+    Some(Item { kind: id.kind, key: &id.key, version: *version, json })
+}
+
+struct Draft<'a> {
+    puts: Vec<(Item<'a>, Guard)>,
+    deletes: Vec<(&'a ItemId, String, Guard)>,
+    delta: Delta,
+    counts: BTreeMap<Kind, Counts>,
+}
+
+impl<'a> Draft<'a> {
+    fn put(&mut self, table: &impl Table, survey: &Survey<'_>, item: Item<'a>, is_payloads: bool) {
+        let changes_snapshot =
+            survey.snapshot().is_some_and(|snapshot| snapshot.json(item.kind, item.key).as_deref() != Some(item.json));
+        if changes_snapshot {
+            self.delta.put(item);
+        }
+        let fits = table.fits(item.kind, item.key, item.json);
+        let guard = survey.guard_for_put(item, is_payloads).filter(|_| fits);
+        self.puts.extend(guard.map(|guard| (item, guard)));
+        if guard.is_some() || (changes_snapshot && !fits) {
+            self.counts.entry(item.kind).or_default().written += 1;
+        }
+    }
+
+    fn delete(&mut self, survey: &Survey<'_>, id: &'a ItemId, version: u64, now_ms: u64) {
+        self.counts.entry(id.kind).or_default().deleted += 1;
+        self.delta.delete(id.clone(), Tombstone { version, deleted_at_ms: now_ms });
+        if let Some(guard) = survey.guard_for_delete(id, version) {
+            let json = survey.newest(id).map(|(_, json)| json).unwrap_or_default();
+            self.deletes.push((id, json, guard));
+        }
+    }
+
+    fn finish(
+        mut self,
+        table: &impl Table,
+        target: &[Item<'_>],
+        is_payload: bool,
+        survey: &Survey<'_>,
+        circumstances: Circumstances<'_>,
+    ) -> Plan<'a> {
+        let needs_base = survey.snapshot().is_none() || self.delta.encode().len() > MAX_DELTA_BYTES;
+        let base = needs_base.then(|| build_base(target));
+        let delta = if needs_base { self.delta.rebased(circumstances.fetched_at_ms) } else { self.delta.clone() };
+        let total = |kind| target.iter().filter(|item| item.kind == kind).count() as u64;
+        for kind in Kind::ALL {
+            self.counts.entry(kind).or_default().total = total(kind);
+        }
+        let previous = circumstances.head;
+        let too_large = target.iter().filter(|item| !table.fits(item.kind, item.key, item.json));
+        let head = Head {
+            generation: previous.map_or(0, |head| head.generation) + 1,
+            lineage: previous.map_or(circumstances.new_lineage, |head| head.lineage),
+            nonce: circumstances.nonce,
+            etag: circumstances.etag.filter(|_| is_payload),
+            synced_at_ms: circumstances.fetched_at_ms,
+            totals: Totals { flags: total(Kind::Flag), segments: total(Kind::Segment) },
+            too_large: too_large.map(|item| item.key.to_owned()).collect(),
+            base: previous.and_then(|head| head.base),
+            delta,
+            lease: None,
+        };
+        Plan { actions: self.actions(), inited: !circumstances.inited, base, head, counts: self.counts }
+    }
+
+    fn actions(&self) -> Vec<Action<'a>> {
+        let puts: Vec<_> = self.puts.iter().map(|(item, _)| (item.id(), item.json)).collect();
+        let puts = write_order(&puts).into_iter().map(|position| self.puts[position]);
+        let deletes: Vec<_> = self.deletes.iter().map(|(id, json, _)| ((*id).clone(), json.as_str())).collect();
+        let deletes = delete_order(&deletes).into_iter().map(|position| &self.deletes[position]);
+        let puts = puts.map(|(item, guard)| Action::Put(item, guard));
+        puts.chain(deletes.map(|(id, _, guard)| Action::Delete(id, *guard))).collect()
+    }
+}
+
+/// The items that the table is to hold: the payload's, save where what is held stays.
+fn target<'a>(payload: &'a Payload, kept: &'a Kept) -> Vec<Item<'a>> {
+    let mut items: Vec<Item<'a>> = Kind::ALL.into_iter().flat_map(|kind| payload.items(kind)).collect();
+    if !kept.is_empty() {
+        items.retain(|item| !kept.contains_key(&item.id()));
+        items.extend(kept.iter().filter_map(held_item));
+        items.sort_by_key(|item| (item.kind, item.key));
+    }
+    items
+}
+
+fn build_base(items: &[Item<'_>]) -> Bytes {
+    let mut builder = BaseBuilder::new();
+    items.iter().for_each(|item| builder.push(*item));
+    builder.finish().into()
+}

@@ -1,0 +1,45 @@
+//! Guards, fences and heads' conditions as DynamoDB spells them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{FoundVersion, Guard};
+use crate::layout::VERSION;
+
+/// A condition expression with the names and values that it uses.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    pub(super) expression: String,
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+/// The attribute of the head's nonce (N).
+pub(super) const NONCE: &str = "nonce";
+
+pub(super) fn guard(guard: Guard) -> Option<Condition> {
+    match guard {
+        Guard::AtMost(version) => Some(condition("attribute_not_exists(#v) OR #v <= :v", VERSION, Some(version))),
+        Guard::Unmoved(FoundVersion::Version(version)) => Some(condition("#v = :v", VERSION, Some(version))),
+        Guard::Unmoved(FoundVersion::Missing) => Some(condition("attribute_not_exists(#v)", VERSION, None)),
+        Guard::Unmoved(FoundVersion::Malformed) => None,
+    }
+}
+
+pub(super) fn nonce_is(nonce: u64) -> Condition {
+    condition("#v = :v", NONCE, Some(nonce))
+}
+
+pub(super) fn no_head() -> Condition {
+    condition("attribute_not_exists(#v)", NONCE, None)
+}
+
+fn condition(expression: &str, attribute: &str, value: Option<u64>) -> Condition {
+    let values = value.map(|value| (":v".to_owned(), AttributeValue::N(value.to_string())));
+    Condition {
+        expression: expression.to_owned(),
+        names: HashMap::from([("#v".to_owned(), attribute.to_owned())]),
+        values: values.into_iter().collect(),
+    }
+}

@@ -1,0 +1,172 @@
+//! The table as the sync sees it: a head, chunks of a base, items, and transactions over them.
+//!
+//! [`Table`] is the boundary between what the sync decides and what DynamoDB does. It speaks of heads and items, never of
+//! attributes; [`DynamoDbTable`] is the real one. Every write goes through [`Table::commit`], all or nothing and on
+//! conditions, so that nobody who was overtaken can still do harm.
+
+mod attributes;
+mod conditions;
+mod dynamodb;
+mod errors;
+mod head;
+
+use std::future::Future;
+use std::ops::Range;
+
+use bytes::Bytes;
+use flagcache_payload::{ItemId, Kind};
+
+pub use dynamodb::DynamoDbTable;
+pub use errors::{TableCause, TableError};
+pub use head::{BasePointer, Head, Lease, Totals};
+
+/// One piece of a base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its place among the base's chunks.
+    pub number: u64,
+    /// The generation that wrote the base.
+    pub generation: u64,
+    /// At most [`MAX_CHUNK_BYTES`] of the base.
+    pub bytes: Bytes,
+}
+
+/// How much of a base one item takes: 380 KB leave room for keys and DynamoDB's own counting.
+pub const MAX_CHUNK_BYTES: usize = 380 * 1024;
+
+/// What stands where the head belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeenHead {
+    /// The nonce that a new head follows; nothing where there is none.
+    pub nonce: Option<u64>,
+    /// The head; nothing where there is none or somebody broke it.
+    pub head: Option<Head>,
+}
+
+/// An item of the official layout as it was found, whoever wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// Flag or segment.
+    pub kind: Kind,
+    /// The range key.
+    pub key: &'a str,
+    /// What its `version` attribute holds.
+    pub version: FoundVersion,
+    /// Its `item` attribute; nothing where that is missing or no string.
+    pub json: Option<&'a str>,
+}
+
+/// What an item's `version` attribute holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundVersion {
+    /// A version.
+    Version(u64),
+    /// There is no such attribute.
+    Missing,
+    /// Something that is no version.
+    Malformed,
+}
+
+/// On which condition an item is written or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// What is there is no newer than this version, or is not there at all.
+    AtMost(u64),
+    /// What is there is what was found.
+    Unmoved(FoundVersion),
+}
+
+/// One action of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Writes a flag or segment in the official layout.
+    Item {
+        /// Which.
+        id: ItemId,
+        /// Its version.
+        version: u64,
+        /// Its JSON.
+        json: String,
+        /// On which condition.
+        guard: Guard,
+    },
+    /// Deletes a flag or segment.
+    Delete {
+        /// Which.
+        id: ItemId,
+        /// On which condition.
+        guard: Guard,
+    },
+    /// Writes the mark that the table is filled.
+    Inited,
+    /// Writes a chunk of a base into a slot.
+    Chunk {
+        /// The slot.
+        slot: u64,
+        /// The chunk.
+        chunk: Chunk,
+    },
+    /// Deletes a chunk that no head names any more.
+    DropChunk {
+        /// The slot.
+        slot: u64,
+        /// The chunk's number.
+        number: u64,
+    },
+    /// Writes the head, on condition that the head is still the one with this nonce, or that there is none.
+    Head {
+        /// The new head.
+        head: Box<Head>,
+        /// The nonce of the head that it follows.
+        follows: Option<u64>,
+    },
+    /// Writes nothing; the head must still be the one with this nonce.
+    Fence {
+        /// The nonce.
+        nonce: u64,
+    },
+}
+
+/// Why a transaction was not made, or may not have been.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A condition did not hold; nothing was written.
+    #[error("somebody else wrote in between")]
+    Overtaken {
+        /// Whether the head moved.
+        head: bool,
+        /// Whether an item moved.
+        item: bool,
+    },
+    /// The answer got lost: whether anything was written is unknown.
+    #[error("the answer to a write got lost")]
+    Unknown(#[source] TableError),
+    /// Nothing was written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// One environment's part of a table.
+pub trait Table: Send + Sync {
+    /// The head as last written (a consistent read).
+    fn head(&self) -> impl Future<Output = Result<SeenHead, TableError>> + Send;
+
+    /// Those of a slot's chunks that are there, by ascending number.
+    fn chunks(&self, slot: u64, numbers: Range<u64>) -> impl Future<Output = Result<Vec<Chunk>, TableError>> + Send;
+
+    /// Shows every item of a kind in the official layout, page by page.
+    fn items(
+        &self,
+        kind: Kind,
+        visit: &mut (dyn FnMut(Found<'_>) + Send),
+    ) -> impl Future<Output = Result<(), TableError>> + Send;
+
+    /// Whether the mark is there that the table is filled.
+    fn inited(&self) -> impl Future<Output = Result<bool, TableError>> + Send;
+
+    /// Makes all writes or none. Throttling and conflicts of transactions are retried inside.
+    fn commit(&self, writes: Vec<Write>) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Whether an item has a place in the official layout, by its size.
+    fn fits(&self, kind: Kind, key: &str, json: &str) -> bool;
+}
