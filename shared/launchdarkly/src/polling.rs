@@ -5,18 +5,18 @@
 //! decided by who reads them. Transient failures are asked about again ([`Limits`]), everything
 //! else is an error that says which side has to act.
 
-mod body;
 mod error;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::SecretString;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::connection::{self, ClientError, Limits};
 use crate::endpoints::BaseUri;
-use crate::retry;
+use crate::exchange::Attempt;
+use crate::{exchange, retry};
 
 pub use error::FetchError;
 
@@ -70,17 +70,13 @@ impl PollingClient {
     }
 
     async fn attempt(&self, headers: &HeaderMap, deadline: Instant) -> Result<Fetched, FetchError> {
-        let start = Instant::now();
-        let until = deadline.min(start + self.limits.attempt_timeout);
+        let attempt = Attempt::new(&self.limits, deadline);
         let request = self.client.get(self.url.clone()).headers(headers.clone());
-        let response =
-            timeout_at(until, request.send()).await.map_err(|_| FetchError::timed_out(start, 0))?.map_err(|error| {
-                FetchError::Unreachable { address: self.base_uri.authority().to_owned(), source: error.without_url() }
-            })?;
+        let response = attempt.send(request, self.base_uri.authority()).await?;
         match response.status() {
             StatusCode::OK => {
                 let etag = connection::text(response.headers(), ETAG).map(str::to_owned);
-                let body = body::read(response, self.limits.body_bytes, start, until).await?;
+                let body = attempt.body(response).await?;
                 Ok(Fetched::Payload { body, etag })
             }
             StatusCode::NOT_MODIFIED if headers.contains_key(IF_NONE_MATCH) => Ok(Fetched::NotModified),
@@ -96,10 +92,9 @@ impl PollingClient {
                 status: status.as_u16(),
                 retry_after: connection::retry_after(response.headers()),
             },
-            301 | 302 | 303 | 307 | 308 => FetchError::Redirected {
-                url: self.url.to_string(),
-                location: error::location(&self.url, connection::text(response.headers(), LOCATION)),
-            },
+            301 | 302 | 303 | 307 | 308 => {
+                FetchError::Redirected { url: self.url.to_string(), location: exchange::location(response) }
+            }
             status => FetchError::UnexpectedStatus { status, url: self.url.to_string() },
         }
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
 use thiserror::Error;
-use tokio::time::Instant;
 
+use crate::ExchangeError;
 use crate::retry::{Retry, Retryable};
 
 /// Why there is no payload. No text holds a key: URLs are ours, or shown without their secrets.
@@ -52,92 +51,19 @@ pub enum FetchError {
         /// What was asked for.
         url: String,
     },
-    /// No connection, or it broke before the answer began.
-    #[error("reach LaunchDarkly at {address}")]
-    Unreachable {
-        /// Host and port.
-        address: String,
-        /// The cause: name, connection, TLS, or a closed connection.
-        source: reqwest::Error,
-    },
-    /// The answer was not there in time.
-    #[error(
-        "fetch the payload: no complete answer within {} ms ({received} bytes received)",
-        waited.as_millis()
-    )]
-    TimedOut {
-        /// How long the last attempt waited.
-        waited: Duration,
-        /// How much of the body was there, in bytes, as sent.
-        received: u64,
-    },
-    /// The connection broke within the body.
-    #[error(
-        "fetch the payload: the body was cut off after {received} bytes{}",
-        expected.map_or(String::new(), |expected| format!(" of {expected}"))
-    )]
-    CutOff {
-        /// How much of the body was there, in bytes, as sent.
-        received: u64,
-        /// How much had been announced, where it had been.
-        expected: Option<u64>,
-        /// The cause.
-        source: reqwest::Error,
-    },
-    /// The body is complete, but is not the gzip data that it claims to be.
-    #[error("decompress the payload: not valid gzip data ({received} bytes received)")]
-    NotGzip {
-        /// How much of the body was read, in bytes, as sent.
-        received: u64,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The body has an encoding that nobody asked for.
-    #[error("decompress the payload: content encoding {encoding:?}, expected gzip or none")]
-    UnknownEncoding {
-        /// The `Content-Encoding` header.
-        encoding: String,
-    },
-    /// The body is larger than any payload.
-    #[error("fetch the payload: larger than {limit} bytes decompressed")]
-    TooLarge {
-        /// The largest body accepted, in bytes.
-        limit: usize,
-    },
-}
-
-impl FetchError {
-    pub(super) fn timed_out(start: Instant, received: u64) -> Self {
-        Self::TimedOut { waited: start.elapsed(), received }
-    }
+    /// No answer, or not all of it; asked as often as the limits allow.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
 }
 
 impl Retryable for FetchError {
     fn retry(&self) -> Retry {
         match self {
             Self::Unavailable { retry_after, .. } => retry_after.map_or(Retry::Soon, Retry::After),
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::CutOff { .. } | Self::NotGzip { .. } => {
-                Retry::Soon
+            Self::Exchange(error) => error.retry(),
+            Self::MalformedKey | Self::KeyRefused { .. } | Self::Redirected { .. } | Self::UnexpectedStatus { .. } => {
+                Retry::Never
             }
-            Self::MalformedKey
-            | Self::KeyRefused { .. }
-            | Self::Redirected { .. }
-            | Self::UnexpectedStatus { .. }
-            | Self::UnknownEncoding { .. }
-            | Self::TooLarge { .. } => Retry::Never,
         }
     }
-}
-
-/// A `Location` header as it may be shown.
-pub(super) fn location(url: &Url, header: Option<&str>) -> String {
-    let Some(mut target) = header.and_then(|header| url.join(header).ok()) else {
-        return "nowhere".to_owned();
-    };
-    target.set_query(None);
-    target.set_fragment(None);
-    // Both fail only for URLs without a host, which have no user or password to hide.
-    let _ = target.set_username("");
-    let _ = target.set_password(None);
-    target.to_string()
 }

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::ExchangeError;
 use crate::test_server::{Answer, TestServer, answer, head};
 
 const PAYLOAD: &str = r#"{"flags":{},"segments":{}}"#;
@@ -152,11 +153,14 @@ async fn does_not_ask_again_where_the_answer_would_be_the_same() {
 async fn says_where_the_body_was_cut_off() {
     let cut_off = [head("200 OK", &[], "Content-Length: 100"), b"{\"fla".to_vec()].concat();
     let error = error_of(cut_off).await;
-    assert_eq!(error.to_string(), "fetch the payload: the body was cut off after 5 bytes of 100");
+    assert_eq!(error.to_string(), "receive LaunchDarkly's answer: its body was cut off after 5 bytes of 100");
     assert!(error.source().is_some());
 
     let cut_off = [head("200 OK", &[], "Transfer-Encoding: chunked"), b"5\r\n{\"fla\r\n".to_vec()].concat();
-    assert_eq!(error_of(cut_off).await.to_string(), "fetch the payload: the body was cut off after 5 bytes");
+    assert_eq!(
+        error_of(cut_off).await.to_string(),
+        "receive LaunchDarkly's answer: its body was cut off after 5 bytes"
+    );
 }
 
 #[tokio::test]
@@ -165,7 +169,10 @@ async fn counts_a_compressed_body_as_it_is_sent() {
     let length = format!("Content-Length: {}", body.len());
     let head = head("200 OK", &["Content-Encoding: gzip"], &length);
     let error = error_of([head, body[..20].to_vec()].concat()).await;
-    assert_eq!(error.to_string(), format!("fetch the payload: the body was cut off after 20 bytes of {}", body.len()));
+    assert_eq!(
+        error.to_string(),
+        format!("receive LaunchDarkly's answer: its body was cut off after 20 bytes of {}", body.len())
+    );
 }
 
 #[tokio::test]
@@ -176,10 +183,10 @@ async fn refuses_gzip_that_is_none_or_incomplete() {
     wrong_checksum[checksum] ^= 1;
     for body in [PAYLOAD.as_bytes(), &whole[..20], &whole[..whole.len() - 1], &wrong_checksum, b""] {
         let error = error_of(answer("200 OK", &["Content-Encoding: gzip"], body)).await;
-        assert!(matches!(error, FetchError::NotGzip { .. }), "{error:?} for {body:?}");
+        assert!(matches!(error, FetchError::Exchange(ExchangeError::NotGzip { .. })), "{error:?} for {body:?}");
     }
     let error = error_of(answer("200 OK", &["Content-Encoding: br"], PAYLOAD)).await;
-    assert_eq!(error.to_string(), "decompress the payload: content encoding \"br\", expected gzip or none");
+    assert_eq!(error.to_string(), "decompress LaunchDarkly's answer: content encoding \"br\", expected gzip or none");
 }
 
 #[tokio::test]
@@ -202,7 +209,7 @@ async fn stops_at_the_limit_also_where_little_unfolds_into_much() {
             Ok(_) => assert!(is_ok),
             Err(error) => {
                 assert!(!is_ok);
-                assert!(matches!(error, FetchError::TooLarge { limit: 10_000 }), "{error:?}");
+                assert!(matches!(error, FetchError::Exchange(ExchangeError::TooLarge { limit: 10_000 })), "{error:?}");
             }
         }
     }
@@ -215,7 +222,7 @@ async fn waits_no_longer_than_an_attempt_may_take() {
         let server = TestServer::start(vec![Answer::SendAndHang(sent)]).await;
         let limits = Limits { attempt_timeout: Duration::from_millis(50), ..limits() };
         let error = fetch_with(server.uri(), limits).await.unwrap_err();
-        let FetchError::TimedOut { waited, received } = error else {
+        let FetchError::Exchange(ExchangeError::TimedOut { waited, received }) = error else {
             panic!("{error:?}");
         };
         assert_eq!(received, expected);
@@ -229,7 +236,7 @@ async fn a_deadline_cuts_an_attempt_short() {
     let client = PollingClient::new(server.uri(), Limits { attempts: 9, ..limits() }).unwrap();
     let deadline = Instant::now() + Duration::from_millis(50);
     let error = client.latest_all(&key(), None, deadline).await.unwrap_err();
-    assert!(matches!(error, FetchError::TimedOut { received: 0, .. }), "{error:?}");
+    assert!(matches!(error, FetchError::Exchange(ExchangeError::TimedOut { received: 0, .. })), "{error:?}");
     assert!(Instant::now() < deadline + Duration::from_secs(2));
 }
 
@@ -247,7 +254,7 @@ async fn nobody_listening_is_unreachable() {
 #[tokio::test]
 async fn a_connection_closed_without_an_answer_is_unreachable() {
     let error = error_of(Vec::new()).await;
-    assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, FetchError::Exchange(ExchangeError::Unreachable { .. })), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The answer's body: read as it comes, decompressed on the way, held once.
+//! An answer's body: read as it comes, decompressed on the way, held once.
 //!
 //! The compressed bytes are never kept and the decompressed ones never copied. Counts what
 //! arrives on the wire, so that a body that is cut off can say where; and stops where the limit is
@@ -12,7 +12,7 @@ use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 use tokio::time::{Instant, timeout_at};
 
-use super::FetchError;
+use super::ExchangeError;
 use crate::connection;
 
 /// Most that is reserved on the word of a `Content-Length` alone.
@@ -20,20 +20,20 @@ const MOST_RESERVED: usize = 32 << 20;
 
 /// Reads the body of `response`, up to `limit` bytes decompressed, until `until`; `start` is when
 /// the attempt began.
-pub(super) async fn read(
+pub(crate) async fn read(
     mut response: Response,
     limit: usize,
     start: Instant,
     until: Instant,
-) -> Result<Bytes, FetchError> {
+) -> Result<Bytes, ExchangeError> {
     let expected = response.content_length();
     let mut sink = Sink::new(&response, limit)?;
     let mut received = 0;
     loop {
         let chunk = timeout_at(until, response.chunk())
             .await
-            .map_err(|_| FetchError::timed_out(start, received))?
-            .map_err(|error| FetchError::CutOff { received, expected, source: error.without_url() })?;
+            .map_err(|_| ExchangeError::timed_out(start, received))?
+            .map_err(|error| ExchangeError::CutOff { received, expected, source: error.without_url() })?;
         let Some(chunk) = chunk else {
             break;
         };
@@ -50,7 +50,7 @@ enum Sink {
 }
 
 impl Sink {
-    fn new(response: &Response, limit: usize) -> Result<Self, FetchError> {
+    fn new(response: &Response, limit: usize) -> Result<Self, ExchangeError> {
         let encoding = connection::text(response.headers(), CONTENT_ENCODING).unwrap_or("identity");
         match encoding.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => {
@@ -61,15 +61,15 @@ impl Sink {
                 let expected = response.content_length().unwrap_or(0);
                 let expected = usize::try_from(expected).unwrap_or(usize::MAX);
                 if expected > limit {
-                    return Err(FetchError::TooLarge { limit });
+                    return Err(ExchangeError::TooLarge { limit });
                 }
                 Ok(Self::Plain(Capped::new(limit, expected.min(MOST_RESERVED))))
             }
-            _ => Err(FetchError::UnknownEncoding { encoding: encoding.to_owned() }),
+            _ => Err(ExchangeError::UnknownEncoding { encoding: encoding.to_owned() }),
         }
     }
 
-    fn write(&mut self, chunk: &[u8], received: u64) -> Result<(), FetchError> {
+    fn write(&mut self, chunk: &[u8], received: u64) -> Result<(), ExchangeError> {
         let written = match self {
             Self::Plain(body) => body.write_all(chunk),
             Self::Gzip(decoder) => decoder.write_all(chunk),
@@ -77,7 +77,7 @@ impl Sink {
         written.map_err(|error| self.failed(error, received))
     }
 
-    fn finish(mut self, received: u64) -> Result<Bytes, FetchError> {
+    fn finish(mut self, received: u64) -> Result<Bytes, ExchangeError> {
         if let Self::Gzip(decoder) = &mut self
             && let Err(error) = decoder.try_finish()
         {
@@ -90,12 +90,16 @@ impl Sink {
         Ok(Bytes::from(std::mem::take(&mut body.bytes)))
     }
 
-    fn failed(&self, source: io::Error, received: u64) -> FetchError {
+    fn failed(&self, source: io::Error, received: u64) -> ExchangeError {
         let body = match self {
             Self::Plain(body) => body,
             Self::Gzip(decoder) => decoder.get_ref(),
         };
-        if body.is_full { FetchError::TooLarge { limit: body.limit } } else { FetchError::NotGzip { received, source } }
+        if body.is_full {
+            ExchangeError::TooLarge { limit: body.limit }
+        } else {
+            ExchangeError::NotGzip { received, source }
+        }
     }
 }
 
