@@ -1,1 +1,28 @@
-//! To be written.
+//! The pipeline on one machine, as a library: what `local up` and `local demo` are made of, and
+//! what the end-to-end tests drive.
+//!
+//! - [`dynamodb`]: an embedded DynamoDB with an HTTP endpoint;
+//! - [`lambda`]: runs function binaries under a Lambda Runtime API, and puts HTTP in front of them.
+//!
+//! Each part stands alone, listens on a free port unless told otherwise, and ends when its handle
+//! is dropped. None of them knows the functions that run on top: those are reached through their
+//! binaries and public interface only.
+
+pub mod dynamodb;
+pub mod lambda;
+mod server;
+
+pub use dynoxide;
+
+use std::sync::OnceLock;
+
+/// The one HTTP client, also for tests: plain HTTP on this machine, so never through a proxy. It
+/// keeps no connections, because a connection would not outlive the runtime it was opened on.
+pub fn http_client() -> &'static reqwest::Client {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        // An error says that a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap_or_default()
+    })
+}

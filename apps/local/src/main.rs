@@ -1,3 +1,3 @@
-//! To be written.
+//! `local`.
 
 fn main() {}
