@@ -32,14 +32,8 @@ pub fn payload(seed: u64, flags: usize, segments: usize) -> String {
             (segment_keys[index].clone(), segment)
         })
         .collect();
-    let flags: Map<String, Value> = (0..flags)
-        .map(|index| {
-            (
-                flag::key(seed, index),
-                flag::flag(seed, index, &segment_keys),
-            )
-        })
-        .collect();
+    let flags: Map<String, Value> =
+        (0..flags).map(|index| (flag::key(seed, index), flag::flag(seed, index, &segment_keys))).collect();
     as_sent(&json!({"flags": flags, "segments": segments}))
 }
 
@@ -50,9 +44,7 @@ pub fn flag_key(seed: u64, index: usize) -> String {
 
 /// Contexts of every shape: single and multi-kind, anonymous, with attributes of every type.
 pub fn contexts(seed: u64, count: usize) -> Vec<Value> {
-    (0..count)
-        .map(|index| context(&mut Dice::new(seed ^ 0xC0, index as u64)))
-        .collect()
+    (0..count).map(|index| context(&mut Dice::new(seed ^ 0xC0, index as u64))).collect()
 }
 
 /// The payload with one flag switched the other way and its version one higher; every other item
@@ -69,11 +61,7 @@ pub fn toggled(payload: &str, flag: &str) -> serde_json::Result<String> {
 /// As LaunchDarkly's servers, written in Go, spell it: `<`, `>` and `&` as escapes. A store that
 /// parses and writes anew gives itself away by them.
 fn as_sent(payload: &Value) -> String {
-    payload
-        .to_string()
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
+    payload.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn context(dice: &mut Dice) -> Value {
@@ -143,20 +131,14 @@ mod tests {
         for (index, key) in order.iter().enumerate() {
             for prerequisite in payload["flags"][key]["prerequisites"].as_array().unwrap() {
                 let required = prerequisite["key"].as_str().unwrap();
-                assert!(
-                    order[..index].iter().any(|earlier| earlier == required),
-                    "{key}: {required}"
-                );
+                assert!(order[..index].iter().any(|earlier| earlier == required), "{key}: {required}");
             }
         }
         for kind in ["flags", "segments"] {
             for clause in clauses(&payload[kind]) {
                 if clause["op"] == "segmentMatch" {
                     for key in clause["values"].as_array().unwrap() {
-                        assert!(
-                            payload["segments"].get(key.as_str().unwrap()).is_some(),
-                            "{key}"
-                        );
+                        assert!(payload["segments"].get(key.as_str().unwrap()).is_some(), "{key}");
                     }
                 }
             }
@@ -166,10 +148,8 @@ mod tests {
     #[test]
     fn three_hundred_flags_use_every_operator_and_every_kind_of_field() {
         let payload = parsed(1, 300, 30);
-        let used: BTreeSet<String> = clauses(&payload["flags"])
-            .iter()
-            .map(|clause| clause["op"].as_str().unwrap().to_owned())
-            .collect();
+        let used: BTreeSet<String> =
+            clauses(&payload["flags"]).iter().map(|clause| clause["op"].as_str().unwrap().to_owned()).collect();
         assert_eq!(used, OPERATORS.iter().map(ToString::to_string).collect());
         let text = payload.to_string();
         for field in [
@@ -197,14 +177,8 @@ mod tests {
     #[test]
     fn contexts_are_single_multi_and_anonymous() {
         let contexts = contexts(1, 50);
-        let kinds: BTreeSet<&str> = contexts
-            .iter()
-            .map(|context| context["kind"].as_str().unwrap())
-            .collect();
-        assert_eq!(
-            kinds,
-            BTreeSet::from(["device", "multi", "organization", "user"])
-        );
+        let kinds: BTreeSet<&str> = contexts.iter().map(|context| context["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, BTreeSet::from(["device", "multi", "organization", "user"]));
         assert!(contexts.iter().any(|context| context["anonymous"] == true));
     }
 
@@ -212,10 +186,8 @@ mod tests {
     fn a_toggle_changes_one_flag_alone() {
         let before = payload(2, 30, 3);
         let key = flag_key(2, 11);
-        let (old, new): (Value, Value) = (
-            serde_json::from_str(&before).unwrap(),
-            serde_json::from_str(&toggled(&before, &key).unwrap()).unwrap(),
-        );
+        let (old, new): (Value, Value) =
+            (serde_json::from_str(&before).unwrap(), serde_json::from_str(&toggled(&before, &key).unwrap()).unwrap());
         assert_ne!(old["flags"][&key]["on"], new["flags"][&key]["on"]);
         let version = |payload: &Value| payload["flags"][&key]["version"].as_u64().unwrap();
         assert_eq!(version(&new), version(&old) + 1);

@@ -1,3 +1,10 @@
 //! What the tests across the built programs share.
 
+pub mod binaries;
+pub mod dynamodb_local;
 pub mod generate;
+mod loopback;
+pub mod payload_source;
+pub mod proxy;
+pub mod table;
+pub mod tools;

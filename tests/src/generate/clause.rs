@@ -2,9 +2,7 @@
 //! now and then of another.
 
 use super::dice::Dice;
-use super::people::{
-    CITIES, COUNTRIES, DATES, GROUPS, HANDLES, MILLIS, NUMBERS, PLANS, ROLES, VERSIONS, keys,
-};
+use super::people::{CITIES, COUNTRIES, DATES, GROUPS, HANDLES, MILLIS, NUMBERS, PLANS, ROLES, VERSIONS, keys};
 use serde_json::{Value, json};
 
 /// Every operator of the flag format.
@@ -28,14 +26,7 @@ pub const OPERATORS: [&str; 15] = [
 
 /// Patterns within what Rust, RE2, Python and JavaScript read alike; others (look-around,
 /// back-references, `\d` over non-ASCII digits) are where the SDKs differ by design.
-const PATTERNS: [&str; 6] = [
-    "^ada",
-    "@example\\.(com|org)$",
-    "[A-Z]{2}",
-    "^user-0[0-4]",
-    "ü",
-    "(unclosed",
-];
+const PATTERNS: [&str; 6] = ["^ada", "@example\\.(com|org)$", "[A-Z]{2}", "^user-0[0-4]", "ü", "(unclosed"];
 
 /// One condition; `segments` are those that a `segmentMatch` may name.
 pub(super) fn clause(dice: &mut Dice, segments: &[String]) -> Value {
@@ -80,11 +71,7 @@ fn subject(dice: &mut Dice, op: &str) -> (&'static str, &'static str, Vec<Value>
         }
         "before" | "after" => {
             let attribute = *dice.pick(&["signedUp", "lastSeen"]);
-            let values = if dice.percent(50) {
-                some(dice, &DATES, 1)
-            } else {
-                some(dice, &MILLIS, 1)
-            };
+            let values = if dice.percent(50) { some(dice, &DATES, 1) } else { some(dice, &MILLIS, 1) };
             ("user", attribute, values)
         }
         "semVerEqual" | "semVerLessThan" | "semVerGreaterThan" => {
@@ -115,11 +102,7 @@ fn member(dice: &mut Dice, count: usize) -> (&'static str, &'static str, Vec<Val
         4 => ("user", "/team~1role", some(dice, &ROLES, count)),
         5 => ("user", "beta", vec![json!(dice.percent(50))]),
         6 => ("user", "anonymous", vec![json!(true)]),
-        7 => (
-            "user",
-            "kind",
-            vec![json!(dice.pick(&["user", "organization", "device"]))],
-        ),
+        7 => ("user", "kind", vec![json!(dice.pick(&["user", "organization", "device"]))]),
         8 => ("user", "score", some(dice, &NUMBERS, count)),
         9 => ("organization", "plan", some(dice, &PLANS, count)),
         10 => ("organization", "key", some(dice, &keys("organization"), 5)),
@@ -129,29 +112,14 @@ fn member(dice: &mut Dice, count: usize) -> (&'static str, &'static str, Vec<Val
 
 fn text(dice: &mut Dice, count: usize) -> (&'static str, &'static str, Vec<Value>) {
     match dice.below(5) {
-        0 => (
-            "user",
-            "email",
-            some(dice, &["ada@", "@example.org", ".com", "bob"], count),
-        ),
+        0 => ("user", "email", some(dice, &["ada@", "@example.org", ".com", "bob"], count)),
         1 => ("user", "handle", some(dice, &HANDLES, count)),
-        2 => (
-            "user",
-            "/address/city",
-            some(dice, &["Z", "ü", "京", "n"], count),
-        ),
-        3 => (
-            "organization",
-            "domains",
-            some(dice, &["example", ".net", ".org"], count),
-        ),
+        2 => ("user", "/address/city", some(dice, &["Z", "ü", "京", "n"], count)),
+        3 => ("organization", "domains", some(dice, &["example", ".net", ".org"], count)),
         _ => ("user", "age", some(dice, &["1", "2"], count)),
     }
 }
 
 fn some<T: Clone + Into<Value>>(dice: &mut Dice, choices: &[T], count: usize) -> Vec<Value> {
-    dice.sample(choices, count)
-        .into_iter()
-        .map(Into::into)
-        .collect()
+    dice.sample(choices, count).into_iter().map(Into::into).collect()
 }

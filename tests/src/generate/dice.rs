@@ -70,14 +70,7 @@ impl Dice {
 
     /// An identifier of the form that LaunchDarkly gives rules.
     pub fn uuid(&mut self) -> String {
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            self.hex(8),
-            self.hex(4),
-            self.hex(3),
-            self.hex(3),
-            self.hex(12)
-        )
+        format!("{}-{}-4{}-a{}-{}", self.hex(8), self.hex(4), self.hex(3), self.hex(3), self.hex(12))
     }
 }
 
@@ -89,14 +82,7 @@ mod tests {
     fn the_sequence_is_the_published_one() {
         let mut dice = Dice(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| dice.bits()).collect();
-        assert_eq!(
-            first,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]

@@ -6,26 +6,10 @@ use super::people::keys;
 use super::rollout::outcome;
 use serde_json::{Value, json};
 
-const AREAS: [&str; 8] = [
-    "checkout",
-    "search",
-    "billing",
-    "mobile.home",
-    "admin_panel",
-    "api",
-    "onboarding",
-    "reports",
-];
-const THINGS: [&str; 8] = [
-    "new-flow",
-    "rate-limit",
-    "theme",
-    "timeout-ms",
-    "provider",
-    "banner-text",
-    "kill-switch",
-    "config",
-];
+const AREAS: [&str; 8] =
+    ["checkout", "search", "billing", "mobile.home", "admin_panel", "api", "onboarding", "reports"];
+const THINGS: [&str; 8] =
+    ["new-flow", "rate-limit", "theme", "timeout-ms", "provider", "banner-text", "kill-switch", "config"];
 /// How far back a prerequisite may lie, which also bounds the chains.
 const REACH: usize = 6;
 
@@ -70,25 +54,9 @@ pub(super) fn flag(seed: u64, index: usize, segments: &[String]) -> Value {
 fn variations(dice: &mut Dice) -> Vec<Value> {
     match dice.below(8) {
         0..=2 => vec![json!(true), json!(false)],
-        3 => vec![
-            json!("control"),
-            json!(""),
-            json!("größer 🦀 <b>&</b>"),
-            json!("line\nbreak \"quoted\""),
-        ],
-        4 => vec![
-            json!("https://api-v2.example.com"),
-            json!("https://api-v1.example.com"),
-            json!(""),
-        ],
-        5 => vec![
-            json!(0),
-            json!(1.99),
-            json!(-17),
-            json!(9_007_199_254_740_991_u64),
-            json!(0.1),
-            json!(1e-7),
-        ],
+        3 => vec![json!("control"), json!(""), json!("größer 🦀 <b>&</b>"), json!("line\nbreak \"quoted\"")],
+        4 => vec![json!("https://api-v2.example.com"), json!("https://api-v1.example.com"), json!("")],
+        5 => vec![json!(0), json!(1.99), json!(-17), json!(9_007_199_254_740_991_u64), json!(0.1), json!(1e-7)],
         6 => vec![
             json!({"limit": dice.between(1, 10_000), "nested": {"list": [1, 2.5, null, "ü"], "on": true}}),
             json!({}),
@@ -99,11 +67,7 @@ fn variations(dice: &mut Dice) -> Vec<Value> {
 }
 
 fn off_variation(dice: &mut Dice, count: usize) -> Value {
-    if dice.percent(15) {
-        Value::Null
-    } else {
-        json!(dice.below(count))
-    }
+    if dice.percent(15) { Value::Null } else { json!(dice.below(count)) }
 }
 
 fn prerequisites(dice: &mut Dice, seed: u64, index: usize) -> Vec<Value> {
@@ -126,18 +90,13 @@ fn rules(dice: &mut Dice, count: usize, segments: &[String]) -> Vec<Value> {
     (0..wanted)
         .map(|number| {
             let mut rule = outcome(dice, count);
-            let clauses: Vec<Value> = (0..*dice.pick(&[1, 1, 2, 2]))
-                .map(|_| clause(dice, segments))
-                .collect();
+            let clauses: Vec<Value> = (0..*dice.pick(&[1, 1, 2, 2])).map(|_| clause(dice, segments)).collect();
             rule.insert("id".into(), json!(dice.uuid()));
             rule.insert("clauses".into(), json!(clauses));
             rule.insert("trackEvents".into(), json!(dice.percent(20)));
             if dice.percent(30) {
                 rule.insert("ref".into(), json!(format!("rule-{number}")));
-                rule.insert(
-                    "description".into(),
-                    json!("Customers that asked for it first"),
-                );
+                rule.insert("description".into(), json!("Customers that asked for it first"));
             }
             Value::Object(rule)
         })
@@ -150,7 +109,8 @@ fn targets(dice: &mut Dice, flag: &mut Value, count: usize) {
     }
     let variation = dice.below(count);
     let users = dice.between(2, 30);
-    flag["targets"] = json!([{"values": dice.sample(&keys("user"), users), "variation": variation, "contextKind": "user"}]);
+    flag["targets"] =
+        json!([{"values": dice.sample(&keys("user"), users), "variation": variation, "contextKind": "user"}]);
     let kind = *dice.pick(&["organization", "device"]);
     let other = dice.below(count);
     // An entry for users without values stands for the one in `targets`, and fixes the order.
@@ -170,8 +130,7 @@ fn rare_fields(dice: &mut Dice, flag: &mut Value) {
         flag["migration"] = json!({"checkRatio": dice.pick(&[1, 5])});
     }
     if dice.percent(30) {
-        flag["x-future"] =
-            json!({"nested": [1, 2.5, null, {"größe": "東京"}], "note": "kept as it is"});
+        flag["x-future"] = json!({"nested": [1, 2.5, null, {"größe": "東京"}], "note": "kept as it is"});
     }
     if dice.percent(30) {
         flag["clientSide"] = json!(flag["clientSideAvailability"]["usingEnvironmentId"]);

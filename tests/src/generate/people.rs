@@ -39,13 +39,7 @@ pub(super) const DATES: [&str; 6] = [
     "yesterday",
 ];
 /// The same times and others, in milliseconds since 1970.
-pub(super) const MILLIS: [u64; 5] = [
-    1_561_939_199_000,
-    1_577_836_800_000,
-    1_640_995_199_999,
-    1_709_233_200_000,
-    0,
-];
+pub(super) const MILLIS: [u64; 5] = [1_561_939_199_000, 1_577_836_800_000, 1_640_995_199_999, 1_709_233_200_000, 0];
 pub(super) const NUMBERS: [f64; 9] = [-5.0, 0.0, 0.1, 1.99, 17.0, 18.0, 42.5, 65.0, 1e9];
 pub(super) const HANDLES: [&str; 6] = ["", "ada", "Ada Lovelace", "Ünïcödé", "🦀 crab", "x\"y\\z"];
 
@@ -124,17 +118,7 @@ pub(super) fn device(dice: &mut Dice, key: &str) -> Value {
 
 /// Takes attributes away, so that clauses also meet contexts without them.
 fn drop_some(dice: &mut Dice, user: &mut Value) {
-    for name in dice.sample(
-        &[
-            "country",
-            "plan",
-            "appVersion",
-            "groups",
-            "address",
-            "score",
-        ],
-        3,
-    ) {
+    for name in dice.sample(&["country", "plan", "appVersion", "groups", "address", "score"], 3) {
         if let Some(fields) = user.as_object_mut() {
             fields.remove(name);
         }

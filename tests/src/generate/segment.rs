@@ -18,9 +18,7 @@ pub(super) fn segment(seed: u64, index: usize, earlier: &[String]) -> Value {
     let dice = &mut Dice::new(seed ^ 0x5E6, index as u64);
     let (users, excluded) = (dice.between(0, 15), dice.between(0, 5));
     let organizations = dice.between(0, 5);
-    let rules: Vec<Value> = (0..dice.between(0, 3))
-        .map(|_| rule(dice, earlier))
-        .collect();
+    let rules: Vec<Value> = (0..dice.between(0, 3)).map(|_| rule(dice, earlier)).collect();
     let mut segment = json!({
         "key": key(index),
         "included": dice.sample(&keys("user"), users),
@@ -33,8 +31,7 @@ pub(super) fn segment(seed: u64, index: usize, earlier: &[String]) -> Value {
         "deleted": false,
     });
     if dice.percent(30) {
-        segment["excludedContexts"] =
-            json!([{"contextKind": "device", "values": dice.sample(&keys("device"), 4)}]);
+        segment["excludedContexts"] = json!([{"contextKind": "device", "values": dice.sample(&keys("device"), 4)}]);
     }
     if dice.percent(30) {
         segment["x-future"] = json!({"kept": true});
@@ -43,9 +40,7 @@ pub(super) fn segment(seed: u64, index: usize, earlier: &[String]) -> Value {
 }
 
 fn rule(dice: &mut Dice, earlier: &[String]) -> Value {
-    let clauses: Vec<Value> = (0..dice.between(1, 2))
-        .map(|_| clause(dice, earlier))
-        .collect();
+    let clauses: Vec<Value> = (0..dice.between(1, 2)).map(|_| clause(dice, earlier)).collect();
     let mut rule = json!({"id": dice.uuid(), "clauses": clauses});
     if dice.percent(40) {
         rule["weight"] = json!(dice.between(0, 100_000));

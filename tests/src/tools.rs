@@ -1,0 +1,56 @@
+//! What others made and we compare ourselves with, as `interop/install` puts it in place.
+
+use anyhow::{Context, Result, ensure};
+use local::lambda::Function;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The installed tools.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    root: PathBuf,
+}
+
+impl Tools {
+    /// Installs whatever is not in place yet; takes a moment where everything is.
+    pub fn install() -> Result<Self> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let script = tests.join("interop/install");
+        let status = Command::new(&script)
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("failed to run {}", script.display()))?;
+        ensure!(status.success(), "failed to install the interop tools; the lines above say why");
+        let tools = std::env::var_os("FLAGCACHE_TOOLS_DIR").map_or_else(|| tests.join("../.tools"), PathBuf::from);
+        let root = tools.join("interop").canonicalize().context("failed to find the installed interop tools")?;
+        Ok(Self { root })
+    }
+
+    /// The folder of DynamoDB Local's libraries.
+    pub fn dynamodb_local(&self) -> PathBuf {
+        self.root.join("dynamodb-local/lib")
+    }
+
+    /// The reader functions made with LaunchDarkly's SDKs, each with its name.
+    pub fn readers(&self) -> [(&'static str, Function); 3] {
+        [
+            ("Go SDK", self.function("go/bin/reader")),
+            ("Node SDK", self.function("node/reader")),
+            ("Python SDK", self.function("python/reader")),
+        ]
+    }
+
+    /// The store function over LaunchDarkly's Go store, which replaces the table's items.
+    pub fn official_store(&self) -> Function {
+        self.function("go/bin/store-official")
+    }
+
+    /// The store function that empties the table and fills it anew.
+    pub fn predecessor(&self) -> Function {
+        self.function("go/bin/store-predecessor")
+    }
+
+    fn function(&self, path: &str) -> Function {
+        Function::new(self.root.join(path))
+    }
+}
