@@ -5,6 +5,8 @@
 //! room's; only reaching the other side is bounded here.
 
 mod connect;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub(crate) use trust::Trust;
