@@ -2,7 +2,7 @@
 //! now and then of another.
 
 use super::dice::Dice;
-use super::people::{CITIES, COUNTRIES, DATES, GROUPS, HANDLES, MILLIS, NUMBERS, PLANS, ROLES, VERSIONS, keys};
+use super::people::{CITIES, COUNTRIES, DATES, GROUPS, HANDLES, MILLIS, PLANS, ROLES, VERSIONS, keys, numbers};
 use serde_json::{Value, json};
 
 /// Every operator of the flag format.
@@ -88,7 +88,7 @@ fn subject(dice: &mut Dice, op: &str) -> (&'static str, &'static str, Vec<Value>
                 ("device", "battery"),
                 ("user", "plan"),
             ]);
-            (kind, attribute, some(dice, &NUMBERS, 1))
+            (kind, attribute, some(dice, &numbers(), 1))
         }
     }
 }
@@ -103,7 +103,7 @@ fn member(dice: &mut Dice, count: usize) -> (&'static str, &'static str, Vec<Val
         5 => ("user", "beta", vec![json!(dice.percent(50))]),
         6 => ("user", "anonymous", vec![json!(true)]),
         7 => ("user", "kind", vec![json!(dice.pick(&["user", "organization", "device"]))]),
-        8 => ("user", "score", some(dice, &NUMBERS, count)),
+        8 => ("user", "score", some(dice, &numbers(), count)),
         9 => ("organization", "plan", some(dice, &PLANS, count)),
         10 => ("organization", "key", some(dice, &keys("organization"), 5)),
         _ => ("user", "unset", vec![json!(null), json!("")]),

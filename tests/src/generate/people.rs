@@ -40,8 +40,14 @@ pub(super) const DATES: [&str; 6] = [
 ];
 /// The same times and others, in milliseconds since 1970.
 pub(super) const MILLIS: [u64; 5] = [1_561_939_199_000, 1_577_836_800_000, 1_640_995_199_999, 1_709_233_200_000, 0];
-pub(super) const NUMBERS: [f64; 9] = [-5.0, 0.0, 0.1, 1.99, 17.0, 18.0, 42.5, 65.0, 1e9];
 pub(super) const HANDLES: [&str; 6] = ["", "ada", "Ada Lovelace", "Ünïcödé", "🦀 crab", "x\"y\\z"];
+
+/// Numbers, the whole ones spelled without a fraction as LaunchDarkly's own SDKs do: of `17.0` the
+/// Python SDK says that it is no integer and divides no rollout by it, the others do.
+pub(super) fn numbers() -> Vec<Value> {
+    let fractions = [0.1, 1.99, 42.5].map(Value::from);
+    [-5, 0, 17, 18, 65, 1_000_000_000].map(Value::from).into_iter().chain(fractions).collect()
+}
 
 /// The key pool of a context kind.
 pub(super) fn keys(kind: &str) -> Vec<String> {
@@ -62,16 +68,16 @@ pub(super) fn user(dice: &mut Dice, key: &str) -> Value {
         "plan": dice.pick(&PLANS),
         "email": format!("{}@{}", dice.pick(&["ada", "bob", "eve"]), dice.pick(&["example.com", "example.org"])),
         "age": dice.between(16, 70),
-        "score": dice.pick(&NUMBERS),
+        "score": dice.pick(&numbers()),
         "appVersion": dice.pick(&VERSIONS),
         "signedUp": dice.pick(&DATES),
         "lastSeen": dice.pick(&MILLIS),
         "beta": dice.percent(50),
         "groups": dice.sample(&GROUPS, 3),
-        "scores": dice.sample(&NUMBERS, 3),
+        "scores": dice.sample(&numbers(), 3),
         "address": {
             "city": dice.pick(&CITIES),
-            "geo": {"lat": dice.pick(&NUMBERS), "zone": dice.pick(&COUNTRIES)},
+            "geo": {"lat": dice.pick(&numbers()), "zone": dice.pick(&COUNTRIES)},
         },
         "team/role": dice.pick(&ROLES),
         "handle": dice.pick(&HANDLES),
@@ -111,7 +117,7 @@ pub(super) fn device(dice: &mut Dice, key: &str) -> Value {
         "key": key,
         "os": dice.pick(&["ios", "android", "web"]),
         "osVersion": dice.pick(&VERSIONS),
-        "battery": dice.pick(&NUMBERS),
+        "battery": dice.pick(&numbers()),
         "anonymous": dice.percent(50),
     })
 }

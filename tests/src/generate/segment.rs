@@ -40,18 +40,28 @@ pub(super) fn segment(seed: u64, index: usize, earlier: &[String]) -> Value {
 }
 
 fn rule(dice: &mut Dice, earlier: &[String]) -> Value {
-    let clauses: Vec<Value> = (0..dice.between(1, 2)).map(|_| clause(dice, earlier)).collect();
-    let mut rule = json!({"id": dice.uuid(), "clauses": clauses});
+    let mut clauses: Vec<Value> = (0..dice.between(1, 2)).map(|_| clause(dice, earlier)).collect();
+    let mut rule = json!({"id": dice.uuid()});
     if dice.percent(40) {
         rule["weight"] = json!(dice.between(0, 100_000));
+        let mut kind = "user";
         match dice.below(3) {
             0 => rule["bucketBy"] = json!(dice.pick(&["key", "country", "age"])),
             1 => {
-                rule["rolloutContextKind"] = json!(dice.pick(&["user", "organization"]));
+                kind = *dice.pick(&["user", "organization"]);
+                rule["rolloutContextKind"] = json!(kind);
                 rule["bucketBy"] = json!("/address/city");
             }
             _ => {}
         }
+        clauses.insert(0, any_of_kind(kind));
     }
+    rule["clauses"] = json!(clauses);
     rule
+}
+
+/// True for whoever has a context of the kind. A weighted rule needs it: for contexts without the
+/// kind by which it divides, the Go SDK takes no such rule as a match and the others take every one.
+fn any_of_kind(kind: &str) -> Value {
+    json!({"attribute": "key", "contextKind": kind, "op": "startsWith", "values": [""]})
 }
