@@ -65,9 +65,9 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     /// Where LaunchDarkly, the table or the time fails; the table is then as it was, or newer.
     pub async fn sync(&self, request: &Request) -> Result<Summary, SyncError<U::Error>> {
         let mut distrust = false;
-        for attempt in 1..=ATTEMPTS {
-            let ended = self.attempt(request, distrust).await?;
-            match ended {
+        let mut attempt = 1;
+        while attempt <= ATTEMPTS {
+            match self.attempt(request, distrust).await? {
                 Ended::Done(summary) => return Ok(Summary { attempts: attempt, ..summary }),
                 Ended::Overtaken => {
                     self.wait(self.jitter(attempt), request, || SyncError::Overtaken { attempts: attempt }).await?
@@ -76,8 +76,10 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
                 Ended::Leased(remaining_ms) => {
                     let pause = Duration::from_millis(250 + self.clock.draw() % 250);
                     self.wait(pause, request, || SyncError::Busy { remaining_ms }).await?;
+                    continue;
                 }
             }
+            attempt += 1;
         }
         Err(SyncError::Overtaken { attempts: ATTEMPTS })
     }
@@ -100,7 +102,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     /// Trusts head and snapshot.
     async fn quick(&self, request: &Request, head: &Head) -> Attempt<U> {
         let mut judge = Judge::new(&request.thoroughness, CONFIRMATION.min(self.settings.freshness_window));
-        let mut answer = self.ask(head.etag.as_deref()).await?;
+        let mut answer = self.ask(head.etag.as_deref(), request).await?;
         let started_ms = self.clock.now_ms();
         let limit_ms = self.limit(started_ms, self.settings.freshness_window, request);
         if answer.is_none() && judge.is_known(|id| head.delta.upsert(id).map(|item| item.version), &Trusting(head)) {
@@ -113,7 +115,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         for retry in 0.. {
             let current = match answer.take() {
                 Some(answer) => answer,
-                None => self.ask_anew().await?,
+                None => self.ask_anew(request).await?,
             };
             self.refuse_empty(&current.payload, head.totals.flags, head.totals.segments)?;
             let Ok(survey) = Survey::quick(head, &snapshot, &current.payload) else {
@@ -154,7 +156,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         };
         let limit_ms = self.limit(self.clock.now_ms(), window, request);
         for retry in 0.. {
-            let current = self.ask_anew().await?;
+            let current = self.ask_anew(request).await?;
             let survey = Survey::whole(&self.table, head, snapshot.as_ref(), &current.payload).await?;
             self.refuse_empty(&current.payload, survey.count(Kind::Flag), survey.count(Kind::Segment))?;
             let judgement = judge.judge(&current.payload, &survey.differences, &survey, current.asked_at_ms);
@@ -212,13 +214,18 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         }
     }
 
-    async fn ask_anew(&self) -> Result<Answer, SyncError<U::Error>> {
-        self.ask(None).await?.ok_or(SyncError::NotModified)
+    async fn ask_anew(&self, request: &Request) -> Result<Answer, SyncError<U::Error>> {
+        self.ask(None, request).await?.ok_or(SyncError::NotModified)
     }
 
-    async fn ask(&self, etag: Option<&str>) -> Result<Option<Answer>, SyncError<U::Error>> {
+    async fn ask(&self, etag: Option<&str>, request: &Request) -> Result<Option<Answer>, SyncError<U::Error>> {
         let asked_at_ms = self.clock.now_ms();
-        match self.upstream.fetch(etag).await.map_err(SyncError::Upstream)? {
+        match self
+            .upstream
+            .fetch(etag, request.deadline_ms.saturating_sub(RESERVE_MS))
+            .await
+            .map_err(SyncError::Upstream)?
+        {
             Fetched::NotModified => Ok(None),
             Fetched::Payload { body, etag } => Ok(Some(Answer { payload: Payload::parse(body)?, etag, asked_at_ms })),
         }

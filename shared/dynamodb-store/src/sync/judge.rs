@@ -127,9 +127,9 @@ impl<'a> Judge<'a> {
         match difference {
             Difference::Changed { old, new } => new < old,
             Difference::Removed { old } => !self.names_deletion(id, old, held),
-            Difference::Added { new } => {
-                held.tombstone(id).is_some_and(|tombstone| new <= tombstone.version && !self.names_creation(id, new))
-            }
+            Difference::Added { new } => held
+                .tombstone(id)
+                .is_some_and(|tombstone| new <= tombstone.version && !self.names_creation(id, new, tombstone)),
         }
     }
 
@@ -143,9 +143,12 @@ impl<'a> Judge<'a> {
         })
     }
 
-    fn names_creation(&self, id: &ItemId, new: u64) -> bool {
+    /// Whether a webhook named the creation of what is buried, and means one after the burial.
+    fn names_creation(&self, id: &ItemId, new: u64, tombstone: Tombstone) -> bool {
+        let Thoroughness::Quick { named, changed_at_ms: Some(changed_at_ms) } = self.thoroughness else { return false };
         let names = |named: &Named| named.id == *id && named.change == Change::Created;
-        self.named().iter().any(|named| names(named) && named.version.is_none_or(|version| new >= version))
+        *changed_at_ms > tombstone.deleted_at_ms
+            && named.iter().any(|named| names(named) && named.version.is_none_or(|version| new >= version))
     }
 
     /// Whether a second answer is enough. A version goes backwards only in a whole sync.

@@ -10,6 +10,8 @@ mod driver;
 mod judge;
 mod plan;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::error::Error;
@@ -31,8 +33,9 @@ pub trait Upstream: Send + Sync {
     /// Why there is none.
     type Error: Error + Send + Sync + 'static;
 
-    /// Asks for the environment's payload, or whether it still is the one with this `ETag`.
-    fn fetch(&self, etag: Option<&str>) -> impl Future<Output = Result<Fetched, Self::Error>> + Send;
+    /// Asks for the environment's payload, or whether it still is the one with this `ETag`. The deadline is in
+    /// milliseconds since the Unix epoch.
+    fn fetch(&self, etag: Option<&str>, deadline_ms: u64) -> impl Future<Output = Result<Fetched, Self::Error>> + Send;
 }
 
 /// LaunchDarkly's answer.
@@ -148,7 +151,7 @@ pub struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError<U: Error + 'static> {
     /// LaunchDarkly gave no payload.
-    #[error("failed to fetch the payload")]
+    #[error("fetch the payload")]
     Upstream(#[source] U),
     /// LaunchDarkly's answer is no payload.
     #[error(transparent)]

@@ -60,7 +60,7 @@ impl DynamoDbTable {
         let keys = vec![attributes::key(&ours, HEAD), attributes::key(&ours, &chunk_key(0, 0))];
         let mut head = None;
         let mut chunk = None;
-        for item in self.batch("reading head and base", keys, false).await? {
+        for item in self.batch("read head and base", keys, false).await? {
             match item.get(KEY).and_then(|key| key.as_s().ok()).map(String::as_str) {
                 Some(HEAD) => head = self.understand(&item)?.head,
                 _ => chunk = attributes::read_chunk(0, item),
@@ -71,12 +71,12 @@ impl DynamoDbTable {
 
     /// The head, read as cheaply as can be: it may be a moment old.
     pub(crate) async fn recent_head(&self) -> Result<Option<Head>, TableError> {
-        let item = self.get("reading the head", attributes::key(&self.layout.ours(), HEAD), false).await?;
+        let item = self.get("read the head", attributes::key(&self.layout.ours(), HEAD), false).await?;
         Ok(item.map(|item| self.understand(&item)).transpose()?.and_then(|seen| seen.head))
     }
 
     pub(crate) async fn item(&self, kind: Kind, key: &str) -> Result<Option<Attributes>, TableError> {
-        self.get("reading an item", attributes::key(&self.layout.items(kind), key), true).await
+        self.get("read an item", attributes::key(&self.layout.items(kind), key), true).await
     }
 
     /// Somebody's broken head counts as none, and the sync writes it anew; a newer program's head is left alone.
@@ -89,7 +89,7 @@ impl DynamoDbTable {
             }
             Err(Unreadable::Newer(reason)) => {
                 let cause = TableCause::Unreadable(reason);
-                return Err(TableError::without_source("reading the head", &self.name, cause));
+                return Err(TableError::without_source("read the head", &self.name, cause));
             }
         };
         Ok(SeenHead { nonce: attributes::read_nonce(item), head })
@@ -239,7 +239,7 @@ impl DynamoDbTable {
     }
 }
 
-const COMMIT: &str = "writing a transaction";
+const COMMIT: &str = "write a transaction";
 
 enum Verdict {
     Again(TableCause),
@@ -262,7 +262,7 @@ async fn pause(retry: u32) {
 
 impl Table for DynamoDbTable {
     async fn head(&self) -> Result<SeenHead, TableError> {
-        let item = self.get("reading the head", attributes::key(&self.layout.ours(), HEAD), true).await?;
+        let item = self.get("read the head", attributes::key(&self.layout.ours(), HEAD), true).await?;
         Ok(item.map(|item| self.understand(&item)).transpose()?.unwrap_or_default())
     }
 
@@ -272,7 +272,7 @@ impl Table for DynamoDbTable {
         }
         let ours = self.layout.ours();
         let keys = numbers.map(|number| attributes::key(&ours, &chunk_key(slot, number))).collect();
-        let found = self.batch("reading the base", keys, true).await?;
+        let found = self.batch("read the base", keys, true).await?;
         let mut chunks: Vec<_> = found.into_iter().filter_map(|item| attributes::read_chunk(slot, item)).collect();
         chunks.sort_by_key(|chunk| chunk.number);
         Ok(chunks)
@@ -292,7 +292,7 @@ impl Table for DynamoDbTable {
                 .consistent_read(true)
                 .set_exclusive_start_key(from);
             let page =
-                request.send().await.map_err(|error| TableError::from_sdk("reading the items", &self.name, error))?;
+                request.send().await.map_err(|error| TableError::from_sdk("read the items", &self.name, error))?;
             page.items().iter().filter_map(|item| attributes::found(kind, item)).for_each(&mut *visit);
             from = page.last_evaluated_key;
             if from.as_ref().is_none_or(Attributes::is_empty) {
@@ -303,7 +303,7 @@ impl Table for DynamoDbTable {
 
     async fn inited(&self) -> Result<bool, TableError> {
         let inited = self.layout.inited();
-        Ok(self.get("reading the mark that it is filled", attributes::key(&inited, &inited), true).await?.is_some())
+        Ok(self.get("read the mark that it is filled", attributes::key(&inited, &inited), true).await?.is_some())
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {

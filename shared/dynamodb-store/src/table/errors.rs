@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 #[derive(Debug, thiserror::Error)]
 #[error("{action} of table `{table}`: {cause}")]
 pub struct TableError {
-    /// What was being done, as in "reading the head".
+    /// What was being done, as in "read the head".
     pub action: &'static str,
     /// The table's name.
     pub table: String,
@@ -87,7 +87,7 @@ impl TableError {
         Self { action, table: table.to_owned(), cause, source: Some(Box::new(error)) }
     }
 
-    pub(super) fn without_source(action: &'static str, table: &str, cause: TableCause) -> Self {
+    pub(crate) fn without_source(action: &'static str, table: &str, cause: TableCause) -> Self {
         Self { action, table: table.to_owned(), cause, source: None }
     }
 }
