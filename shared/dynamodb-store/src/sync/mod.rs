@@ -158,7 +158,8 @@ pub enum SyncError<U: Error + 'static> {
     Payload(#[from] PayloadError),
     /// LaunchDarkly's answer would empty the table.
     #[error(
-        "the payload has no {missing} although the table holds {held}; to empty the table on purpose, allow empty payloads"
+        "take a payload that has no {missing} although the table holds {held}; to empty the table on purpose, set \
+         LAUNCHDARKLY_ALLOW_EMPTY=true"
     )]
     Empty {
         /// What is missing, as in "flags".
