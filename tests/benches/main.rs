@@ -1,0 +1,75 @@
+//! Our functions beside those of others, in speed, memory, requests and capacity units.
+//!
+//! `cargo run --release -p flagcache-tests --bin bench -- all`
+//! after `cargo build --release -p store -p reader`. Every contestant is a function process under
+//! the same Runtime API over the same emulator, invoked with the same events; their runs take
+//! turns, so that whatever else the machine does hits all alike, and medians are shown. Wall times
+//! are taken without the counting proxy, requests and units with it.
+//!
+//! - `contestant`: a function with a name, and one run of it;
+//! - `sample`: medians and what the kernel says of a process;
+//! - `reader`, `store`: the rows; `report`: how they are printed.
+
+mod contestant;
+mod reader;
+mod report;
+mod sample;
+mod store;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use flagcache_tests::binaries::binary;
+use flagcache_tests::dynamodb_local::DynamoDbLocal;
+use flagcache_tests::tools::Tools;
+use report::Report;
+
+/// Measures our functions beside those of others.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// How many times each cold start is run.
+    #[arg(long, default_value_t = 21)]
+    runs: usize,
+    /// How many flags the environment has.
+    #[arg(long, default_value_t = 1_000)]
+    flags: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    Reader,
+    Store,
+    All,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let tools = Tools::install()?;
+    let emulator = DynamoDbLocal::start(&tools).await?;
+    if arguments.what != What::Store {
+        let report = reader::measure(&tools, &emulator.endpoint(), arguments.flags, arguments.runs).await?;
+        report.print();
+    }
+    if arguments.what != What::Reader {
+        let report = store::measure(&tools, &emulator.endpoint(), arguments.flags, arguments.runs).await?;
+        report.print();
+    }
+    sizes()?.print();
+    Ok(())
+}
+
+/// The sizes of our function binaries.
+fn sizes() -> Result<Report> {
+    let mut report = Report::new("Function binaries", &["size"]);
+    for name in ["store", "reader"] {
+        let size = match binary(name) {
+            Ok(path) => report::megabytes(std::fs::metadata(path)?.len()),
+            Err(_) => "not built".to_owned(),
+        };
+        report.row(name, vec![size]);
+    }
+    Ok(report)
+}
