@@ -5,6 +5,7 @@ pub mod dynamodb_local;
 pub mod generate;
 mod loopback;
 pub mod payload_source;
+pub mod pipeline;
 pub mod proxy;
 pub mod table;
 pub mod tools;
