@@ -2,7 +2,8 @@
 //! what the end-to-end tests drive.
 //!
 //! - [`dynamodb`]: an embedded DynamoDB with an HTTP endpoint;
-//! - [`lambda`]: runs function binaries under a Lambda Runtime API, and puts HTTP in front of them.
+//! - [`lambda`]: runs function binaries under a Lambda Runtime API, and puts HTTP in front of them;
+//! - [`standin`]: LaunchDarkly's polling, streaming, events and REST, with signed webhooks.
 //!
 //! Each part stands alone, listens on a free port unless told otherwise, and ends when its handle
 //! is dropped. None of them knows the functions that run on top: those are reached through their
@@ -11,6 +12,7 @@
 pub mod dynamodb;
 pub mod lambda;
 mod server;
+pub mod standin;
 
 pub use dynoxide;
 

@@ -1,6 +1,6 @@
 //! Function processes, pools and the HTTP front, over the function in `examples/function.rs`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use local::lambda::{Function, FunctionError, HttpFront, InvokeError, SpawnError};
 use serde_json::{Value, json};
