@@ -98,3 +98,27 @@ fn check_environment(lookup: &dyn Fn(&str) -> Option<String>) -> Result<(), Serv
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_no_lambda_function_is_told_what_is_missing() {
+        let set = |name: &str, value: &str| {
+            let lookup = |asked: &str| Some(if asked == name { value.to_owned() } else { "1".to_owned() });
+            check_environment(&lookup).map_err(|error| error.to_string())
+        };
+        assert_eq!(set("", ""), Ok(()));
+        for (name, value) in [
+            ("AWS_LAMBDA_RUNTIME_API", ""),
+            ("AWS_LAMBDA_FUNCTION_NAME", ""),
+            ("AWS_LAMBDA_FUNCTION_VERSION", ""),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", ""),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much"),
+        ] {
+            let error = set(name, value).unwrap_err();
+            assert!(error.starts_with(&format!("start as a Lambda function: {name} ")), "{error}");
+        }
+    }
+}

@@ -9,6 +9,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+/// How long the function may take for one step before the test has failed.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 const TEST: &str = "every_invocation_is_answered_and_none_ends_the_process";
 
 #[test]
@@ -107,7 +110,7 @@ fn serve_events(events: &[String]) -> (Vec<(String, Value)>, String) {
             });
         }
     });
-    let posted = posted.iter().take(16).collect();
+    let posted = (0..16).map(|_| posted.recv_timeout(PATIENCE).unwrap()).collect();
     function.kill().unwrap();
     function.wait().unwrap();
     let output = BufReader::new(function.stdout.take().unwrap());
