@@ -79,3 +79,50 @@ fn numbers_alike(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(ours: Value, theirs: Value) -> Result<()> {
+        let answers = |answer| Answers::from([("flag".to_owned(), answer)]);
+        let mut found = Disagreements::default();
+        found.compare(&json!({"key": "ada"}), &[("ours", answers(ours)), ("theirs", answers(theirs))]);
+        found.none()
+    }
+
+    #[test]
+    fn the_same_answer_in_another_spelling_is_the_same() -> Result<()> {
+        compared(
+            json!({"value": {"limit": 10}, "variation": null, "reason": {"kind": "OFF"}, "version": 3}),
+            json!({"value": {"limit": 10.0}, "reason": {"kind": "OFF", "inExperiment": false}}),
+        )
+    }
+
+    #[test]
+    fn every_part_of_an_answer_can_differ() {
+        let answer =
+            json!({"value": 1, "variation": 0, "reason": {"kind": "RULE_MATCH", "ruleIndex": 0, "ruleId": "a"}});
+        for (part, other) in [
+            ("/value", json!(2)),
+            ("/variation", json!(1)),
+            ("/reason/kind", json!("FALLTHROUGH")),
+            ("/reason/ruleIndex", json!(1)),
+            ("/reason/ruleId", json!("b")),
+            ("/reason/kind", Value::Null),
+        ] {
+            let mut changed = answer.clone();
+            *changed.pointer_mut(part).unwrap() = other;
+            let error = compared(answer.clone(), changed).unwrap_err().to_string();
+            assert!(error.contains("on the flags flag;"), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_one_reader_does_not_know_is_a_difference() {
+        let mut found = Disagreements::default();
+        let known = Answers::from([("flag".to_owned(), json!({"value": true}))]);
+        found.compare(&json!({}), &[("ours", Answers::new()), ("theirs", known)]);
+        assert!(found.none().is_err());
+    }
+}
