@@ -71,7 +71,7 @@ impl Failure {
         match self {
             Self::BadBase64(_) => (400, "bad-base64"),
             Self::Signature(SignatureError::Missing) => (401, "signature-missing"),
-            Self::Signature(SignatureError::Ambiguous { .. }) => (401, "signature-ambiguous"),
+            Self::Signature(SignatureError::Ambiguous) => (401, "signature-ambiguous"),
             Self::Signature(_) => (401, "signature-wrong"),
             Self::NoSecret => (401, "no-secret"),
             Self::MethodNotAllowed { .. } => (405, "method-not-allowed"),

@@ -70,7 +70,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             match self.attempt(request, distrust).await? {
                 Ended::Done(summary) => return Ok(Summary { attempts: attempt, ..summary }),
                 Ended::Overtaken => {
-                    self.wait(self.jitter(attempt), request, || SyncError::Overtaken { attempts: attempt }).await?
+                    self.wait(self.jitter(attempt), request, || SyncError::Overtaken { attempts: attempt }).await?;
                 }
                 Ended::NotAsTheHeadSays => distrust = true,
                 Ended::Leased(remaining_ms) => {
@@ -104,7 +104,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         let mut judge = Judge::new(&request.thoroughness, CONFIRMATION.min(self.settings.freshness_window));
         let mut answer = self.ask(head.etag.as_deref(), request).await?;
         let started_ms = self.clock.now_ms();
-        let limit_ms = self.limit(started_ms, self.settings.freshness_window, request);
+        let limit_ms = limit(started_ms, self.settings.freshness_window, request);
         if answer.is_none() && judge.is_known(|id| head.delta.upsert(id).map(|item| item.version), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
@@ -154,7 +154,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             Thoroughness::Whole => CONFIRMATION * 2,
             Thoroughness::Quick { .. } => self.settings.freshness_window,
         };
-        let limit_ms = self.limit(self.clock.now_ms(), window, request);
+        let limit_ms = limit(self.clock.now_ms(), window, request);
         for retry in 0.. {
             let current = self.ask_anew(request).await?;
             let survey = Survey::whole(&self.table, head, snapshot.as_ref(), &current.payload).await?;
@@ -290,12 +290,6 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         Some(until_confirmable.map_or(backoff, |until| until.min(backoff)))
     }
 
-    fn limit(&self, from_ms: u64, window: Duration, request: &Request) -> u64 {
-        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let end = request.deadline_ms.saturating_sub(RESERVE_MS);
-        if window_ms == 0 { 0 } else { from_ms.saturating_add(window_ms).min(end) }
-    }
-
     async fn wait(
         &self,
         pause: Duration,
@@ -370,4 +364,11 @@ fn summary(plan: &Plan<'_>, fresh: bool) -> Summary {
         attempts: 1,
         fetched_at_ms: plan.head.synced_at_ms,
     }
+}
+
+/// Until when LaunchDarkly may be asked again; never, where there is no window.
+fn limit(from_ms: u64, window: Duration, request: &Request) -> u64 {
+    let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+    let end = request.deadline_ms.saturating_sub(RESERVE_MS);
+    if window_ms == 0 { 0 } else { from_ms.saturating_add(window_ms).min(end) }
 }

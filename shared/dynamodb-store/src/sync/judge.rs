@@ -164,17 +164,14 @@ impl<'a> Judge<'a> {
         let there = payload.get(named.id.kind, &named.id.key).map(|item| item.version);
         let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
         let before = self.happened_before(held.synced_at_ms());
+        let changed = || differences.iter().any(|(id, difference)| *id == named.id && is_forward(*difference));
         match (named.change, there, named.version) {
-            (Change::Deleted, None, _) => true,
+            (Change::Deleted, None, _) | (Change::Created, Some(_), None) => true,
             (Change::Deleted, Some(there), Some(version)) => there > version,
-            (Change::Deleted, Some(_), None) => before,
             (_, Some(there), Some(version)) => there >= version,
             (_, None, Some(version)) => buried.is_some_and(|buried| buried >= version),
-            (Change::Created, Some(_), None) => true,
-            (Change::Updated, Some(_), None) => {
-                before || differences.iter().any(|(id, difference)| *id == named.id && is_forward(*difference))
-            }
-            (_, None, None) => before,
+            (Change::Updated, Some(_), None) => before || changed(),
+            (Change::Deleted, Some(_), None) | (_, None, None) => before,
         }
     }
 }

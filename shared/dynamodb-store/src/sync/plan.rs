@@ -192,6 +192,8 @@ fn target<'a>(payload: &'a Payload, kept: &'a Kept) -> Vec<Item<'a>> {
 
 fn build_base(items: &[Item<'_>]) -> Bytes {
     let mut builder = BaseBuilder::new();
-    items.iter().for_each(|item| builder.push(*item));
+    for item in items {
+        builder.push(*item);
+    }
     builder.finish().into()
 }

@@ -23,7 +23,7 @@ pub(super) fn guard(guard: Guard) -> Option<Condition> {
         Guard::AtMost(version) => Some(condition("attribute_not_exists(#v) OR #v <= :v", VERSION, Some(version))),
         Guard::Unmoved(FoundVersion::Version(version)) => Some(condition("#v = :v", VERSION, Some(version))),
         Guard::Unmoved(FoundVersion::Missing) => Some(condition("attribute_not_exists(#v)", VERSION, None)),
-        Guard::Unmoved(FoundVersion::Malformed) => None,
+        Guard::Unmoved(FoundVersion::Malformed) | Guard::Always => None,
     }
 }
 

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem};
 use flagcache_payload::Kind;
+use launchdarkly_server_sdk::SerializedItem;
 use rand::Rng;
 
 use super::attributes::{self, Attributes, Unreadable};
@@ -18,6 +19,7 @@ use super::conditions::{self, Condition};
 use super::errors::is_throttling;
 use super::{Chunk, CommitError, Found, Head, SeenHead, Table, TableCause, TableError, Write};
 use crate::layout::{HEAD, KEY, Layout, NAMESPACE, chunk_key, fits};
+use crate::persistent::serialized;
 
 /// How often leftovers of a batch and cancelled transactions are tried again.
 const RETRIES: u32 = 8;
@@ -49,10 +51,6 @@ impl DynamoDbTable {
         &self.layout
     }
 
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Head and, at once, the first chunk of slot 0, which is where nearly every base begins. The two are read together
     /// but not as of one moment: the chunk counts only where its generation is the one that the head names.
     pub(crate) async fn head_and_first_chunk(&self) -> Result<(Option<Head>, Option<Chunk>), TableError> {
@@ -75,8 +73,10 @@ impl DynamoDbTable {
         Ok(item.map(|item| self.understand(&item)).transpose()?.and_then(|seen| seen.head))
     }
 
-    pub(crate) async fn item(&self, kind: Kind, key: &str) -> Result<Option<Attributes>, TableError> {
-        self.get("read an item", attributes::key(&self.layout.items(kind), key), true).await
+    /// One item of the official layout, as the SDK takes it.
+    pub(crate) async fn item(&self, kind: Kind, key: &str) -> Result<Option<SerializedItem>, TableError> {
+        let item = self.get("read an item", attributes::key(&self.layout.items(kind), key), true).await?;
+        Ok(item.as_ref().and_then(|item| attributes::found(kind, item)).and_then(serialized))
     }
 
     /// Somebody's broken head counts as none, and the sync writes it anew; a newer program's head is left alone.

@@ -74,6 +74,8 @@ pub enum Guard {
     AtMost(u64),
     /// What is there is what was found.
     Unmoved(FoundVersion),
+    /// Whatever is there.
+    Always,
 }
 
 /// One action of a transaction.

@@ -34,14 +34,14 @@ impl Run {
     fn new(seed: u64) -> Self {
         let world = World::default();
         world.pass_time(1_000_000);
-        let mut run = Self {
+        let run = Self {
             world,
             chance: StdRng::seed_from_u64(seed),
             running: Vec::new(),
             newest: BTreeMap::new(),
             next_version: 1,
         };
-        run.world.change(|truth| drop(truth.insert(ItemId::new(Kind::Flag, "a"), 1)));
+        run.world.set(ItemId::new(Kind::Flag, "a"), 1);
         run
     }
 
@@ -67,10 +67,10 @@ impl Run {
         };
         self.next_version += 1;
         let version = self.next_version;
-        self.world.change(|truth| match change {
-            Change::Deleted => drop(truth.remove(&id)),
-            Change::Created | Change::Updated => drop(truth.insert(id.clone(), version)),
-        });
+        match change {
+            Change::Deleted => self.world.unset(&id),
+            Change::Created | Change::Updated => self.world.set(id.clone(), version),
+        }
         let version = self.chance.random_bool(0.7).then_some(version);
         let changed_at_ms = Some(self.world.state().now_ms);
         if self.chance.random_bool(0.9) {

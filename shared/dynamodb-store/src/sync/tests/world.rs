@@ -87,6 +87,20 @@ impl World {
         state.truth.push((now_ms, truth));
     }
 
+    /// Gives an item at LaunchDarkly this version.
+    pub(super) fn set(&self, id: ItemId, version: u64) {
+        self.change(|truth| {
+            truth.insert(id, version);
+        });
+    }
+
+    /// Deletes an item at LaunchDarkly.
+    pub(super) fn unset(&self, id: &ItemId) {
+        self.change(|truth| {
+            truth.remove(id);
+        });
+    }
+
     pub(super) fn truth(&self) -> BTreeMap<ItemId, u64> {
         self.state().truth.last().map(|(_, truth)| truth.clone()).unwrap_or_default()
     }
@@ -136,6 +150,7 @@ impl World {
                         Guard::AtMost(version) => there.is_none_or(|there| there <= *version),
                         Guard::Unmoved(FoundVersion::Version(version)) => there == Some(*version),
                         Guard::Unmoved(_) => there.is_none(),
+                        Guard::Always => true,
                     };
                 }
                 _ => {}
@@ -145,7 +160,9 @@ impl World {
             return Err(CommitError::Overtaken { head: overtaken.0, item: overtaken.1 });
         }
         state.commits += 1;
-        writes.iter().for_each(|write| state.apply(write.clone()));
+        for write in writes {
+            state.apply(write.clone());
+        }
         Ok(())
     }
 }
