@@ -80,7 +80,7 @@ impl EmbeddedDynamoDb {
 
     /// What `AWS_ENDPOINT_URL_DYNAMODB` is to be: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        crate::server::url(self.address)
     }
 
     /// The address it listens on.

@@ -88,7 +88,7 @@ impl Standin {
 
     /// Its URL, `http://127.0.0.1:PORT`: the base URI for polling, streaming, events and REST.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        crate::server::url(self.address())
     }
 
     /// The address it listens on.

@@ -40,7 +40,7 @@ impl HttpFront {
 
     /// The function's URL, `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        crate::server::url(self.address())
     }
 
     /// The address it listens on.
