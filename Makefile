@@ -1,0 +1,59 @@
+# flagcache: LaunchDarkly flags in DynamoDB. `make` alone lists every target.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+FUNCTIONS := -p store -p reader
+
+.PHONY: help
+help: ## This page
+	@echo "make TARGET, one of:"
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+##### The pipeline on this machine
+
+.PHONY: build
+build: ## Build all programs for release into target/release
+	cargo build --release --locked
+
+.PHONY: demo
+demo: ## Run the whole pipeline once, on this machine alone, and show what happens
+	cargo build --release --locked $(FUNCTIONS) -p local
+	target/release/local demo
+
+.PHONY: up
+up: ## Keep the local pipeline running, to play with
+	cargo build --release --locked $(FUNCTIONS) -p local
+	target/release/local up
+
+##### Checks
+
+.PHONY: test
+test: ## Run all tests that need nothing but Rust
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+.PHONY: test-interop
+test-interop: ## Run the tests against DynamoDB Local and LaunchDarkly's other SDKs (installs them into .tools)
+	tests/interop/install
+	cargo build --locked $(FUNCTIONS)
+	cargo test --locked -p flagcache-tests --features interop --test interop
+
+.PHONY: lint
+lint: ## Check format, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: bench
+bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, in one run
+	tests/interop/install
+	cargo build --release --locked $(FUNCTIONS)
+	cargo run --release --locked -p flagcache-tests --bin bench -- all
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	cargo clean
+	rm -rf .tools
