@@ -8,7 +8,6 @@ use clap::Args;
 use local::dynamodb::EmbeddedDynamoDb;
 use local::lambda::{Function, HttpFront};
 use local::standin::{Delivery, Outcome, Standin, StandinOptions};
-use serde_json::Value;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -80,10 +79,10 @@ pub(super) async fn run(options: &UpOptions, screen: Screen) -> anyhow::Result<(
     let standin = standin(options).await?;
     let functions = functions(options, &standin, &dynamodb, screen).await?;
     let filled = match &functions {
-        Ok(functions) => Some(fill(functions).await?),
-        Err(_) => None,
+        Ok(functions) => fill(functions).await.map_err(|error| format!("table not filled: {error:#}")),
+        Err(reason) => Err(reason.clone()),
     };
-    banner(options, &standin, &dynamodb, &functions, filled.as_ref(), screen);
+    banner(options, &standin, &dynamodb, &functions, &filled, screen);
     tokio::select! {
         ended = super::asked_to_end() => ended.context("wait for signals"),
         () = tell_of_webhooks(&standin, screen) => Ok(()),
@@ -154,10 +153,11 @@ fn with_logs(function: Function, screen: Screen) -> Function {
     function.on_line(move |line| screen::line(&format!("{} {line}", screen.dim(&format!("{name:<6} |")))))
 }
 
-/// What the first invocation of store says.
-async fn fill(functions: &Functions) -> anyhow::Result<Value> {
-    let invoked = functions.store.pool().invoke("{}").await.context("fill the table")?;
-    invoked.json().context("fill the table")
+/// Fills the table by a first invocation of store; what came of it.
+async fn fill(functions: &Functions) -> anyhow::Result<String> {
+    let summary = functions.store.pool().invoke("{}").await?.json()?;
+    let total = |kind: &str| summary[kind]["total"].clone();
+    Ok(format!("table filled: {} flags, {} segments", total("flags"), total("segments")))
 }
 
 async fn listen(options: &UpOptions, port: u16, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
@@ -174,7 +174,7 @@ fn banner(
     standin: &Standin,
     dynamodb: &EmbeddedDynamoDb,
     functions: &Result<Functions, String>,
-    filled: Option<&Value>,
+    filled: &Result<String, String>,
     screen: Screen,
 ) {
     let UpOptions { table, project, environment, sdk_key, api_token, webhook_secret, .. } = options;
@@ -187,9 +187,8 @@ fn banner(
     row("LaunchDarkly", &launchdarkly, &format!("project {project}, environment {environment}"));
     match functions {
         Ok(functions) => {
-            let total = |kind: &str| filled.map(|summary| summary[kind]["total"].clone()).unwrap_or_default();
-            let (flags, segments) = (total("flags"), total("segments"));
-            row("store", &functions.store.url(), &format!("table filled: {flags} flags, {segments} segments"));
+            let (Ok(note) | Err(note)) = filled;
+            row("store", &functions.store.url(), note);
             row("reader", &functions.reader.url(), "answers from the table");
         }
         Err(reason) => row("store, reader", "-", reason),
