@@ -190,3 +190,76 @@ fn canned(status: StatusCode, body: &Value) -> Answer {
     headers.insert(http::header::CONTENT_TYPE, json);
     Answer { status, headers, body: body.to_string().into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Table;
+    use anyhow::Result;
+    use local::dynamodb::EmbeddedDynamoDb;
+
+    async fn table_behind_proxy() -> Result<(EmbeddedDynamoDb, Proxy, Table)> {
+        let database = EmbeddedDynamoDb::start().await?;
+        let proxy = Proxy::start(&database.endpoint()).await?;
+        let table = Table::create(&proxy.endpoint()).await?;
+        proxy.take_counts();
+        Ok((database, proxy, table))
+    }
+
+    fn key() -> Value {
+        json!({"namespace": {"S": "features"}, "key": {"S": "a"}})
+    }
+
+    fn item(size: usize) -> Value {
+        let mut item = key();
+        item["item"] = json!({"S": "x".repeat(size)});
+        item
+    }
+
+    #[tokio::test]
+    async fn requests_and_units_are_counted_from_the_items_themselves() -> Result<()> {
+        let (_database, proxy, table) = table_behind_proxy().await?;
+        table.call("PutItem", json!({"Item": item(5_000)})).await?;
+        table.call("PutItem", json!({"Item": item(10)})).await?;
+        table.call("GetItem", json!({"Key": key()})).await?;
+        let query = json!({
+            "KeyConditionExpression": "namespace = :namespace",
+            "ExpressionAttributeValues": {":namespace": {"S": "features"}},
+            "ConsistentRead": true,
+        });
+        table.call("Query", query).await?;
+
+        let counts = proxy.take_counts();
+
+        let requests = [("GetItem", 1), ("PutItem", 2), ("Query", 1)];
+        assert_eq!(counts.requests, requests.map(|(name, count)| (name.to_owned(), count)).into());
+        assert_eq!(counts.to_string(), "4 requests, 1.5 read and 10 write units, GetItem 1, PutItem 2, Query 1");
+        assert_eq!(proxy.take_counts(), Counts::default());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_a_write_that_took_effect() -> Result<()> {
+        let (_database, proxy, table) = table_behind_proxy().await?;
+        proxy.inject(Fault::once(Misbehaviour::LoseAnswer).at("PutItem"));
+
+        assert!(table.call("PutItem", json!({"Item": item(10)})).await.is_err());
+
+        assert_eq!(table.items().await?, [item(10)]);
+        assert_eq!(proxy.behave(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_takes_no_effect_and_says_why() -> Result<()> {
+        let (_database, proxy, table) = table_behind_proxy().await?;
+        proxy.inject(Fault::once(Misbehaviour::throttled()).at("PutItem"));
+
+        let error = table.call("PutItem", json!({"Item": item(10)})).await.unwrap_err();
+
+        assert!(error.to_string().contains("ProvisionedThroughputExceededException"), "{error}");
+        assert!(table.items().await?.is_empty());
+        table.call("PutItem", json!({"Item": item(10)})).await?;
+        Ok(())
+    }
+}
