@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use local::lambda::Function;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// The installed tools.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Tools {
 impl Tools {
     /// Installs whatever is not in place yet; takes a moment where everything is.
     pub fn install() -> Result<Self> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
         let script = tests.join("interop/install");
         let status = Command::new(&script)
