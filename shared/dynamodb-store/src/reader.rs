@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flagcache_payload::{Items, Kind};
 
 use crate::snapshot::{Base, Snapshot};
-use crate::sync::join;
-use crate::table::{BasePointer, Chunk, DynamoDbTable, Found, Head, Table, TableError};
+use crate::table::{Chunk, DynamoDbTable, Found, Head, Table, TableError};
 
 /// How often parts that do not fit together are read again; a sync that writes a base is done within moments.
 const TRIES: u32 = 5;
@@ -144,7 +143,7 @@ impl SnapshotReader {
         let known = self.lock().read.clone();
         let (mut head, mut first) = match &known {
             Some(_) => (self.table.recent_head().await?, None),
-            None => self.table.head_and_first_chunk().await?,
+            None => self.table.head_and_first_chunk(false).await?,
         };
         for _ in 0..TRIES {
             let Some(current) = head.take().filter(|head| head.base.is_some()) else { break };
@@ -159,7 +158,7 @@ impl SnapshotReader {
             if let Some(base) = self.base(&current, first.take()).await? {
                 return Ok(self.keep(current, Arc::new(base)));
             }
-            (head, first) = self.table.head_and_first_chunk().await?;
+            (head, first) = self.table.head_and_first_chunk(true).await?;
         }
         self.refresh_from_official_layout(known.is_some()).await
     }
@@ -171,7 +170,7 @@ impl SnapshotReader {
         let from = u64::from(first.is_some());
         let rest = self.table.chunks(pointer.slot, from..pointer.chunks).await?;
         let chunks: Vec<_> = first.into_iter().chain(rest).collect();
-        Ok(decode(pointer, chunks))
+        Ok(pointer.join(chunks).and_then(|bytes| Base::decode(bytes).ok()))
     }
 
     async fn refresh_from_official_layout(&self, had_snapshot: bool) -> Result<Refreshed, ReadError> {
@@ -207,9 +206,4 @@ impl SnapshotReader {
 /// Whether a head tells anything new. An eventually consistent read may be older than what is known: that is no news.
 fn is_news(before: &Head, now: &Head) -> bool {
     now.lineage != before.lineage || now.generation > before.generation
-}
-
-fn decode(pointer: BasePointer, chunks: Vec<Chunk>) -> Option<Base> {
-    let bytes = join(pointer, chunks.into_iter().map(|chunk| (chunk.generation, chunk.bytes)))?;
-    Base::decode(bytes).ok()
 }

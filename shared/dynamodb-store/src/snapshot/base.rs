@@ -224,10 +224,14 @@ fn u32_of(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Compresses one frame, which says how long its content is.
+/// Compresses one frame, which says how long its content is, and bears a checksum.
 pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+    let compressor = zstd::bulk::Compressor::new(LEVEL).and_then(|mut compressor| {
+        compressor.include_checksum(true)?;
+        compressor.compress(bytes)
+    });
     // Compression into memory fails only where memory does.
-    zstd::bulk::compress(bytes, LEVEL).unwrap_or_default()
+    compressor.unwrap_or_default()
 }
 
 /// Decompresses one frame whose content's length is known to it.

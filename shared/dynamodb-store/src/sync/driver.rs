@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flagcache_payload::{Kind, Payload};
 
 use super::judge::{CONFIRMATION, Judge, Judgement};
@@ -246,8 +246,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
 
     async fn read_base(&self, pointer: BasePointer) -> Result<Option<Base>, SyncError<U::Error>> {
         let chunks = self.table.chunks(pointer.slot, 0..pointer.chunks).await?;
-        let bytes = join(pointer, chunks.into_iter().map(|chunk| (chunk.generation, chunk.bytes)));
-        Ok(bytes.and_then(|bytes| Base::decode(bytes).ok()))
+        Ok(pointer.join(chunks).and_then(|bytes| Base::decode(bytes).ok()))
     }
 
     fn remembered(&self, lineage: u64, pointer: BasePointer) -> Option<Arc<Base>> {
@@ -321,22 +320,6 @@ impl super::judge::Held for Trusting<'_> {
     fn synced_at_ms(&self) -> Option<u64> {
         Some(self.0.synced_at_ms)
     }
-}
-
-/// Puts a base's chunks together; nothing where they are not those that the head names.
-pub(crate) fn join(pointer: BasePointer, chunks: impl ExactSizeIterator<Item = (u64, Bytes)>) -> Option<Bytes> {
-    let count = chunks.len() as u64;
-    let mut chunks = chunks.map(|(generation, bytes)| (generation == pointer.generation).then_some(bytes));
-    let bytes = if count == 1 {
-        chunks.next()??
-    } else {
-        let mut joined = BytesMut::new();
-        for chunk in chunks {
-            joined.extend_from_slice(&chunk?);
-        }
-        joined.freeze()
-    };
-    (count == pointer.chunks && bytes.len() as u64 == pointer.bytes).then_some(bytes)
 }
 
 fn unchanged(head: &Head, fresh: bool) -> Summary {

@@ -23,7 +23,6 @@ use flagcache_payload::{ItemId, PayloadError};
 
 pub use clock::{Clock, SystemClock};
 pub use driver::Syncer;
-pub(crate) use driver::join;
 
 use crate::snapshot::CorruptSnapshot;
 use crate::table::TableError;

@@ -160,10 +160,10 @@ fn finish_head(writes: &mut Vec<Write>, plan: &Plan<'_>, nonce: u64) {
 fn abandoned(head: &mut Head, base: &Bytes, beside: bool) -> Vec<(u64, u64)> {
     let old = head.base;
     let slot = if beside { other_slot(old) } else { 0 };
-    let chunks = base.len().div_ceil(MAX_CHUNK_BYTES) as u64;
-    head.base = Some(BasePointer { generation: head.generation, slot, chunks, bytes: base.len() as u64 });
+    let new = BasePointer::new(head.generation, slot, base);
+    head.base = Some(new);
     let Some(old) = old else { return Vec::new() };
-    let first = if old.slot == slot { chunks } else { 0 };
+    let first = if old.slot == slot { new.chunks } else { 0 };
     (first..old.chunks).map(|number| (old.slot, number)).collect()
 }
 

@@ -32,6 +32,7 @@ const BASE_GENERATION: &str = "baseGeneration";
 const BASE_SLOT: &str = "baseSlot";
 const BASE_CHUNKS: &str = "baseChunks";
 const BASE_BYTES: &str = "baseBytes";
+const BASE_CHECKSUM: &str = "baseChecksum";
 const DELTA: &str = "delta";
 const LEASE: &str = "leaseExpiresAtMs";
 const BYTES: &str = "bytes";
@@ -104,6 +105,7 @@ pub(super) fn head(layout: &Layout, head: &Head) -> Attributes {
         put(BASE_SLOT, number(base.slot));
         put(BASE_CHUNKS, number(base.chunks));
         put(BASE_BYTES, number(base.bytes));
+        put(BASE_CHECKSUM, number(base.checksum.into()));
     }
     if !head.delta.is_empty() {
         put(DELTA, AttributeValue::B(Blob::new(head.delta.encode())));
@@ -141,6 +143,7 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
             slot: field(attributes, BASE_SLOT)?,
             chunks: field(attributes, BASE_CHUNKS)?,
             bytes: field(attributes, BASE_BYTES)?,
+            checksum: field(attributes, BASE_CHECKSUM)?,
         }),
     };
     let delta = match attributes.get(DELTA) {
@@ -203,7 +206,7 @@ mod tests {
             synced_at_ms: 1_700_000_000_000,
             totals: Totals { flags: 3, segments: 1 },
             too_large: vec!["big".into()],
-            base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000 }),
+            base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000, checksum: 9 }),
             delta,
             lease: Some(Lease { expires_at_ms: 9 }),
         }

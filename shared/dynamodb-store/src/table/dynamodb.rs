@@ -52,25 +52,29 @@ impl DynamoDbTable {
     }
 
     /// Head and, at once, the first chunk of slot 0, which is where nearly every base begins. The two are read together
-    /// but not as of one moment: the chunk counts only where its generation is the one that the head names.
-    pub(crate) async fn head_and_first_chunk(&self) -> Result<(Option<Head>, Option<Chunk>), TableError> {
+    /// but not as of one moment: the chunk counts only where its generation is the one that the head names. A read that
+    /// is not consistent costs half, and may be a moment old.
+    pub(crate) async fn head_and_first_chunk(
+        &self,
+        consistent: bool,
+    ) -> Result<(Option<Head>, Option<Chunk>), TableError> {
         let ours = self.layout.ours();
         let keys = vec![attributes::key(&ours, HEAD), attributes::key(&ours, &chunk_key(0, 0))];
         let mut head = None;
         let mut chunk = None;
-        for item in self.batch("read head and base", keys, false).await? {
+        for item in self.batch("read head and base", keys, consistent).await? {
             match item.get(KEY).and_then(|key| key.as_s().ok()).map(String::as_str) {
-                Some(HEAD) => head = self.understand(&item)?.head,
+                Some(HEAD) => head = attributes::read_head(&item).ok(),
                 _ => chunk = attributes::read_chunk(0, item),
             }
         }
         Ok((head, chunk))
     }
 
-    /// The head, read as cheaply as can be: it may be a moment old.
+    /// The head, read as cheaply as can be: it may be a moment old. One that cannot be read counts as none.
     pub(crate) async fn recent_head(&self) -> Result<Option<Head>, TableError> {
         let item = self.get("read the head", attributes::key(&self.layout.ours(), HEAD), false).await?;
-        Ok(item.map(|item| self.understand(&item)).transpose()?.and_then(|seen| seen.head))
+        Ok(item.and_then(|item| attributes::read_head(&item).ok()))
     }
 
     /// One item of the official layout, as the SDK takes it.

@@ -3,6 +3,9 @@
 //! Whoever changes anything writes a new head with a new nonce, on condition that the nonce is still the one it read. So
 //! of two that work at the same time one is overtaken, and finds out before it has done harm.
 
+use bytes::Bytes;
+
+use super::{Chunk, MAX_CHUNK_BYTES};
 use crate::snapshot::Delta;
 
 /// What the snapshot consists of, and who may be about to change it.
@@ -51,6 +54,28 @@ pub struct BasePointer {
     pub chunks: u64,
     /// How many bytes all chunks have together.
     pub bytes: u64,
+    /// The CRC-32 of these bytes: what somebody damaged counts as missing.
+    pub checksum: u32,
+}
+
+impl BasePointer {
+    /// Points to the chunks that a base is cut into.
+    pub fn new(generation: u64, slot: u64, base: &[u8]) -> Self {
+        let chunks = base.len().div_ceil(MAX_CHUNK_BYTES) as u64;
+        Self { generation, slot, chunks, bytes: base.len() as u64, checksum: crc32fast::hash(base) }
+    }
+
+    /// Puts a base's chunks together, given by ascending number; nothing where they are not those that are pointed to.
+    pub(crate) fn join(self, chunks: Vec<Chunk>) -> Option<Bytes> {
+        if chunks.len() as u64 != self.chunks || chunks.iter().any(|chunk| chunk.generation != self.generation) {
+            return None;
+        }
+        let bytes = match <[Chunk; 1]>::try_from(chunks) {
+            Ok([only]) => only.bytes,
+            Err(several) => several.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect(),
+        };
+        (bytes.len() as u64 == self.bytes && crc32fast::hash(&bytes) == self.checksum).then_some(bytes)
+    }
 }
 
 /// Somebody's announcement that it writes in several transactions.
@@ -67,5 +92,45 @@ impl Lease {
     /// Whether the holder may still be writing.
     pub const fn is_held(self, now_ms: u64) -> bool {
         now_ms < self.expires_at_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(base: &[u8]) -> Vec<Chunk> {
+        let pieces = base.chunks(MAX_CHUNK_BYTES).enumerate();
+        let chunk = |(number, piece): (usize, &[u8])| Chunk {
+            number: number as u64,
+            generation: 7,
+            bytes: Bytes::copy_from_slice(piece),
+        };
+        pieces.map(chunk).collect()
+    }
+
+    #[test]
+    fn a_base_is_put_together_at_every_boundary_of_chunks() {
+        for length in [1, MAX_CHUNK_BYTES - 1, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES + 1, 3 * MAX_CHUNK_BYTES] {
+            let base: Vec<u8> = (0_u8..251).cycle().take(length).collect();
+            let pointer = BasePointer::new(7, 0, &base);
+            assert_eq!(pointer.join(cut(&base)).as_deref(), Some(&*base));
+        }
+    }
+
+    #[test]
+    fn chunks_that_do_not_fit_the_head_are_no_base() {
+        let base = vec![1; MAX_CHUNK_BYTES + 1];
+        let pointer = BasePointer::new(7, 0, &base);
+        let join = |damage: fn(&mut Vec<Chunk>)| {
+            let mut chunks = cut(&base);
+            damage(&mut chunks);
+            pointer.join(chunks)
+        };
+        assert!(join(|_| ()).is_some());
+        assert_eq!(join(|chunks| drop(chunks.pop())), None);
+        assert_eq!(join(|chunks| chunks[1].generation = 8), None);
+        assert_eq!(join(|chunks| chunks[1].bytes = Bytes::from_static(b"x")), None);
+        assert_eq!(join(Vec::clear), None);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use flagcache_payload::{ItemId, Kind};
 
 use crate::snapshot::{Base, Snapshot};
-use crate::sync::{Clock, Fetched, Upstream, join};
+use crate::sync::{Clock, Fetched, Upstream};
 use crate::table::{
     Chunk, CommitError, Found, FoundVersion, Guard, Head, SeenHead, Table, TableCause, TableError, Write,
 };
@@ -114,11 +114,10 @@ impl World {
         let state = self.state();
         let head = state.head.as_ref()?;
         let pointer = head.base?;
-        let chunks: Vec<_> = (0..pointer.chunks).map(|number| state.chunks.get(&(pointer.slot, number))).collect();
-        let chunks: Option<Vec<_>> =
-            chunks.into_iter().map(|chunk| Some((chunk?.generation, chunk?.bytes.clone()))).collect();
-        let bytes =
-            join(pointer, chunks.expect("all chunks of a head are there").into_iter()).expect("chunks fit the head");
+        let numbers = 0..pointer.chunks;
+        let chunks =
+            numbers.map(|number| state.chunks.get(&(pointer.slot, number)).cloned().expect("all chunks are there"));
+        let bytes = pointer.join(chunks.collect()).expect("chunks fit the head");
         Some(Snapshot::new(head.generation, Arc::new(Base::decode(bytes).unwrap()), head.delta.clone()))
     }
 
