@@ -1,3 +1,5 @@
+//! Invocations of every kind, over tables in every state.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 

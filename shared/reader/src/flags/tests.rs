@@ -1,3 +1,5 @@
+//! Flags over a source that is told what to answer.
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

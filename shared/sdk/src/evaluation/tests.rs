@@ -1,3 +1,5 @@
+//! Evaluation over raw items, whole and broken.
+
 use bytes::Bytes;
 use flagcache_payload::Payload;
 use serde_json::{Value, json};

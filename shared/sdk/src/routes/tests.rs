@@ -1,3 +1,5 @@
+//! Every route, with right and wrong requests.
+
 use std::sync::Arc;
 
 use flagcache_payload::Payload;
