@@ -8,6 +8,8 @@
 //! Each part stands alone, listens on a free port unless told otherwise, and ends when its handle
 //! is dropped. None of them knows the functions that run on top: those are reached through their
 //! binaries and public interface only.
+//!
+#![doc = include_str!("../README.md")]
 
 pub mod dynamodb;
 pub mod lambda;

@@ -10,8 +10,8 @@
 //! | `GET /all` | streaming |
 //! | `POST /bulk`, `POST /diagnostic` | events |
 //! | `GET /status` | 200 |
-//! | `/api/v2/…` | flags, segments, projects and environments over REST: see [`rest`] |
-//! | `/standin/…` | everything that the methods of [`Standin`] do: see [`control`] |
+//! | `/api/v2/…` | flags, segments, projects and environments over REST |
+//! | `/standin/…` | everything that the methods of [`Standin`] do |
 //!
 //! It holds the items as raw JSON and evaluates nothing.
 

@@ -1,19 +1,7 @@
-//! The stand-in's own paths, for a person with curl or a test in another language. No credentials:
-//! it listens on this machine.
+//! The stand-in's own paths, `/standin/…`, for a person with curl or a test in another language.
 //!
-//! | | |
-//! |---|---|
-//! | `GET /standin` | what is in force, and how much was asked |
-//! | `POST /standin/misbehave` | `{"fault":{"kind":"status","status":503,"retryAfter":1},"endpoint":"polling","times":3,"forMs":2000}`; kinds: `status`, `delay` (`ms`), `cut-off` (`after`, `chunked`), `stale` (`changes`), `not-modified`, `body` (`body`), `reset`; endpoints: `polling`, `stream`, `events`, `rest` |
-//! | `DELETE /standin/misbehave` | ends all of it |
-//! | `PUT /standin/webhook` | `{"mode":"signed","url":"…","secret":"…"}`, each optional; modes: `signed`, `off`, `duplicated`, `reordered`, `unsigned`, `wrong-secret` |
-//! | `POST /standin/webhook` | sends the body as a webhook |
-//! | `GET /standin/deliveries`, `/standin/requests`, `/standin/events` | the record |
-//! | `DELETE /standin/requests` | forgets the requests so far |
-//! | `PUT /standin/flags/K`, `/standin/segments/K` | puts an item in, byte for byte |
-//! | `DELETE /standin/flags/K`, `/standin/segments/K` | deletes it |
-//! | `PUT /standin/data` | replaces the whole payload |
-//! | `DELETE /standin/streams` | closes all open streams |
+//! They do what the methods of [`super::Standin`] do, and are described in this program's README.
+//! They ask for no credentials: the stand-in listens on this machine.
 
 use super::environment::Environment;
 use super::item::{DataError, ItemKind, raw_text};

@@ -158,10 +158,14 @@ impl Webhooks {
                 self.deliver(vec![message]);
             }
             WebhookMode::Reordered => {
-                let held = self.settings().held.take();
+                let mut settings = self.settings();
+                let held = settings.held.take();
                 match held {
-                    Some(first) => self.deliver(vec![message, first]),
-                    None => self.settings().held = Some(message),
+                    Some(first) => {
+                        drop(settings);
+                        self.deliver(vec![message, first]);
+                    }
+                    None => settings.held = Some(message),
                 }
             }
         }
