@@ -1,0 +1,107 @@
+//! `rc status`: what is pending, what each host holds, what LaunchDarkly says, and what playback
+//! would do. Changes nothing; the same facts as lines for people and as JSON for programs.
+
+mod facts;
+mod print;
+
+use futures::future::join_all;
+
+use crate::change::FlagName;
+use crate::console::{Console, chain};
+use crate::exit::Exit;
+use crate::flag_json::FlagJson;
+use crate::journal::{Journal, JournalError, Pending};
+use crate::launchdarkly::{FlagState, LaunchDarkly};
+use crate::playback::{self, Step};
+use crate::store::Store;
+
+use facts::{FlagFacts, HostFacts, Outlook, PendingFacts, Side, Status, Unusable};
+
+/// Shows the status.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub async fn run<S: Store>(
+    stores: &[S],
+    launchdarkly: Option<&LaunchDarkly>,
+    journal: &Journal,
+    is_json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, JournalError> {
+    let pending = journal.pending()?;
+    let known = playback::known(journal.archived()?);
+    let mut is_reachable = true;
+    let mut flags = Vec::new();
+    for flag in pending.flags() {
+        let hosts = join_all(stores.iter().map(|store| look(store, flag))).await;
+        let theirs = theirs(launchdarkly, flag, &mut is_reachable).await;
+        let squashed = playback::steps(pending.of(flag).cloned().collect(), true);
+        let outlook = squashed.first().map(|step| outlook(step, theirs.state(), &known));
+        flags.push(FlagFacts {
+            flag: flag.clone(),
+            pending: pending_facts(&pending, flag),
+            hosts,
+            launchdarkly: theirs,
+            playback: outlook.unwrap_or(Outlook::Unknown),
+        });
+    }
+    let unusable = pending.unusable.iter();
+    let unusable = unusable.map(|file| Unusable { file: file.name.clone(), error: chain(&file.error) }).collect();
+    let status = Status { flags, unusable };
+    if is_json {
+        // All of it is strings, numbers and booleans.
+        console.say(serde_json::to_string_pretty(&status).unwrap_or_default());
+    } else {
+        print::print(&status, chrono::Utc::now(), console);
+    }
+    Ok(Exit::done_if(status.is_sound()))
+}
+
+fn pending_facts(pending: &Pending, flag: &FlagName) -> Vec<PendingFacts> {
+    let facts = pending.of(flag).map(|entry| PendingFacts {
+        file: entry.name.clone(),
+        state: entry.change.state,
+        at: entry.at,
+        held_version: entry.record.as_ref().and_then(crate::journal::Record::held_version),
+    });
+    facts.collect()
+}
+
+async fn look<S: Store>(store: &S, flag: &FlagName) -> HostFacts {
+    let held = match store.read(flag).await {
+        Ok(Some(text)) => match FlagJson::parse(&text) {
+            Ok(flag) if flag.is_deleted() => Side::Absent,
+            Ok(flag) => Side::Holds { version: flag.version(), on: flag.on() },
+            Err(error) => Side::Unknown { error: chain(&error) },
+        },
+        Ok(None) => Side::Absent,
+        Err(error) => Side::Unknown { error: chain(&error) },
+    };
+    HostFacts { host: store.name().to_owned(), held }
+}
+
+/// Where LaunchDarkly did not answer once, it is not asked again.
+async fn theirs(launchdarkly: Option<&LaunchDarkly>, flag: &FlagName, is_reachable: &mut bool) -> Side {
+    let Some(launchdarkly) = launchdarkly else {
+        return Side::Unknown { error: "not asked, because LD_API_KEY is not set".to_owned() };
+    };
+    if !*is_reachable {
+        return Side::Unknown { error: "unreachable".to_owned() };
+    }
+    match launchdarkly.glance(flag).await {
+        Ok(FlagState { version, on }) => Side::Holds { version, on: Some(on) },
+        Err(error) => {
+            *is_reachable = !error.is_outage();
+            Side::Unknown { error: chain(&error) }
+        }
+    }
+}
+
+fn outlook(step: &Step, theirs: Option<FlagState>, known: &std::collections::HashMap<(FlagName, u64), u64>) -> Outlook {
+    let Some(theirs) = theirs else { return Outlook::Unknown };
+    match playback::judge(theirs, step.entry.change.state, playback::expected_version(step, known)) {
+        playback::Verdict::AlreadySo => Outlook::NothingToDo,
+        playback::Verdict::Clear => Outlook::Set { state: step.entry.change.state },
+        playback::Verdict::Conflict { expected } => Outlook::Conflict { expected_version: expected },
+    }
+}

@@ -1,0 +1,54 @@
+//! What the user is told: a line a host, and which hosts still serve the old state.
+
+use super::plan::Outcome;
+use crate::change::Change;
+use crate::console::{Console, chain};
+use crate::exit::Exit;
+
+pub(super) fn print(
+    change: &Change,
+    names: &[&str],
+    outcomes: &[Outcome],
+    is_dry_run: bool,
+    console: &mut Console<'_>,
+) -> Exit {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    for (name, outcome) in names.iter().zip(outcomes) {
+        console.say(format_args!("{name:width$}  {}", line(outcome)));
+    }
+    let failed: Vec<&str> =
+        names.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_done()).map(|(name, _)| *name).collect();
+    if !failed.is_empty() && !is_dry_run {
+        console.remark(summary(change, &failed, outcomes));
+    }
+    Exit::done_if(failed.is_empty())
+}
+
+fn line(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Updated { before, version } => format!("updated v{} → v{version}", before.version),
+        Outcome::WouldUpdate(held) => format!("would update v{} → v{}", held.version, held.version + 1),
+        Outcome::Unchanged { version } => format!("unchanged (v{version})"),
+        Outcome::NoSuchFlag => "no such flag".to_owned(),
+        Outcome::Failed(error) => chain(error),
+    }
+}
+
+fn summary(change: &Change, failed: &[&str], outcomes: &[Outcome]) -> String {
+    let flag = &change.flag;
+    if outcomes.iter().all(|outcome| matches!(outcome, Outcome::NoSuchFlag)) {
+        return format!(
+            "{flag} is on no host: check the keys, or --key-prefix if the Relay Proxy uses another; nothing was recorded"
+        );
+    }
+    let done = outcomes.len() - failed.len();
+    if done == 0 {
+        return format!("{flag} is {} on no host: all still serve the old state", change.state);
+    }
+    format!(
+        "{flag} is {} on {done} of {} hosts; still serving the old state: {}; run the same command again once they are back",
+        change.state,
+        outcomes.len(),
+        failed.join(", ")
+    )
+}

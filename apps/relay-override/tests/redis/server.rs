@@ -1,0 +1,144 @@
+//! A Redis server of the test's own, ended when dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+pub(crate) struct Server {
+    process: Child,
+    folder: tempfile::TempDir,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts one with further options, on a free port; another one where the port was taken
+    /// meanwhile.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        for _ in 0..20 {
+            let port = free_port();
+            if let Some(server) = Self::on(port, options) {
+                return server;
+            }
+        }
+        panic!("no redis-server starts; is it installed?");
+    }
+
+    /// Starts a sentinel with a configuration, which it will write to.
+    pub(crate) fn sentinel(configuration: &std::path::Path) -> Self {
+        for _ in 0..20 {
+            let port = free_port();
+            let mut command = Command::new("redis-server");
+            command.arg(configuration).args(["--sentinel", "--port", &port.to_string()]);
+            if let Some(server) = Self::spawn(command, port, tempfile::tempdir().unwrap(), "Sentinel ID is") {
+                return server;
+            }
+        }
+        panic!("no sentinel starts; is redis-server installed?");
+    }
+
+    fn on(port: u16, options: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
+        command.arg(folder.path()).args(options);
+        Self::spawn(command, port, folder, "Ready to accept connections")
+    }
+
+    fn spawn(mut command: Command, port: u16, folder: tempfile::TempDir, ready: &str) -> Option<Self> {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let is_ready = lines.any(|line| line.is_ok_and(|line| line.contains(ready)));
+        if !is_ready {
+            let _ = process.wait();
+            return None;
+        }
+        // Somebody has to read the rest of its log.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, folder, port })
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A port that refuses: that of a server that has ended.
+    pub(crate) fn stopped_address() -> String {
+        format!("127.0.0.1:{}", free_port())
+    }
+
+    pub(crate) fn connect(&self) -> redis::Connection {
+        self.connect_to("redis://")
+    }
+
+    /// With `redis://user:password@`.
+    pub(crate) fn connect_to(&self, before_address: &str) -> redis::Connection {
+        let separator = if before_address.ends_with('@') || before_address.ends_with('/') { "" } else { "@" };
+        let url = format!("{before_address}{separator}{}", self.address());
+        redis::Client::open(url).unwrap().get_connection().unwrap()
+    }
+
+    pub(crate) fn put(&self, flag: &str, json: &str) {
+        self.put_into("ld:p:e:features", flag, json);
+    }
+
+    pub(crate) fn put_into(&self, hash: &str, flag: &str, json: &str) {
+        redis::cmd("HSET").arg(hash).arg(flag).arg(json).exec(&mut self.connect()).unwrap();
+    }
+
+    pub(crate) fn get(&self, flag: &str) -> Option<String> {
+        redis::cmd("HGET").arg("ld:p:e:features").arg(flag).query(&mut self.connect()).unwrap()
+    }
+
+    /// Waits until it has caught up with its primary.
+    pub(crate) fn wait_until_replicating(&self) {
+        loop {
+            let info: String = redis::cmd("INFO").arg("replication").query(&mut self.connect()).unwrap();
+            if info.contains("master_link_status:up") {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A way to a server that lets everything through, and closes once `EXEC` was passed on.
+pub(crate) fn dies_at_exec(port: u16) -> String {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = client.read(&mut buffer) {
+            if buffer[..length].windows(4).any(|bytes| bytes == b"EXEC") {
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = server.write_all(&buffer[..length]);
+                return;
+            }
+            server.write_all(&buffer[..length]).unwrap();
+        }
+    });
+    address
+}
