@@ -142,3 +142,50 @@ pub(crate) fn dies_at_exec(port: u16) -> String {
     });
     address
 }
+
+/// Takes one webhook and answers it.
+pub(crate) struct Webhook {
+    address: String,
+    body: std::sync::mpsc::Receiver<String>,
+}
+
+impl Webhook {
+    pub(crate) fn start() -> Self {
+        use std::io::{Read, Write};
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (sender, body) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+            loop {
+                let length = connection.read(&mut buffer).unwrap();
+                received.extend_from_slice(&buffer[..length]);
+                let text = String::from_utf8_lossy(&received);
+                let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+                if let Some(body) =
+                    body.filter(|body| length == 0 || serde_json::from_str::<serde_json::Value>(body).is_ok())
+                {
+                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+                    sender.send(body).unwrap();
+                    return;
+                }
+            }
+        });
+        Self { address, body }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// The stand-in sends it from another thread or task: awaited without blocking those.
+    pub(crate) async fn body(&self) -> String {
+        loop {
+            if let Ok(body) = self.body.try_recv() {
+                return body;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
