@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// How long the Java program may take to listen.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Runs Java until the standard input closes, which it also does when this program is killed.
+const UNTIL_INPUT_ENDS: &str = r#"java "$@" </dev/null & java=$!; cat >/dev/null; kill "$java"; wait "$java""#;
 
 /// A running emulator. Dropping it ends it.
 #[derive(Debug)]
@@ -23,18 +25,19 @@ impl DynamoDbLocal {
         let libraries = tools.dynamodb_local();
         // The port is free again before the emulator takes it, for it cannot choose one itself.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let process = Command::new("java")
+        let process = Command::new("sh")
+            .args(["-c", UNTIL_INPUT_ENDS, "java"])
             .arg(format!("-Djava.library.path={}", libraries.display()))
             .arg("-cp")
             .arg(libraries.join("*"))
             .arg("com.amazonaws.services.dynamodbv2.local.main.ServerRunner")
             .args(["-inMemory", "-sharedDb", "-disableTelemetry", "-port", &port.to_string()])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("failed to run java")?;
-        let mut emulator = Self { process, port };
+            .context("failed to run sh")?;
+        let emulator = Self { process, port };
         emulator.listening().await?;
         Ok(emulator)
     }
@@ -44,14 +47,11 @@ impl DynamoDbLocal {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    async fn listening(&mut self) -> Result<()> {
+    async fn listening(&self) -> Result<()> {
         let began = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("DynamoDB Local ended instead of listening on port {}: {status}", self.port);
-            }
             if began.elapsed() > START_LIMIT {
-                bail!("DynamoDB Local does not listen on port {} after {START_LIMIT:?}", self.port);
+                bail!("DynamoDB Local does not listen on port {} after {START_LIMIT:?}; is Java 17 there?", self.port);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -61,8 +61,8 @@ impl DynamoDbLocal {
 
 impl Drop for DynamoDbLocal {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
-        let _ = self.process.kill();
+        drop(self.process.stdin.take());
+        // Without an answer there is nothing left to wait for.
         let _ = self.process.wait();
     }
 }
