@@ -51,7 +51,7 @@ lint: ## Check format, lints and documentation
 bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, in one run
 	tests/interop/install
 	cargo build --release --locked $(FUNCTIONS)
-	cargo run --release --locked -p flagcache-tests --bin bench -- all
+	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
