@@ -12,7 +12,7 @@ use std::time::Duration;
 use flagcache_payload::{Difference, ItemId, Payload};
 
 use super::{Change, Named, Thoroughness};
-use crate::snapshot::Tombstone;
+use crate::snapshot::{Delta, Snapshot, Tombstone};
 
 /// How far apart two answers are to be if the second is to confirm the first.
 pub(super) const CONFIRMATION: Duration = Duration::from_secs(2);
@@ -23,6 +23,15 @@ pub(super) trait Held {
     fn tombstone(&self, id: &ItemId) -> Option<Tombstone>;
     /// When the payload held was asked for, in milliseconds since the Unix epoch.
     fn synced_at_ms(&self) -> Option<u64>;
+}
+
+/// By what the changes named are looked for where no answer is at hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Knowledge<'a> {
+    /// By what changed since the base, which costs no further read.
+    Delta(&'a Delta),
+    /// By everything held.
+    Snapshot(&'a Snapshot),
 }
 
 /// What is to become of the differences between an answer and what is held.
@@ -90,18 +99,24 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether the changes named can be taken to be there without any answer, by what is held alone.
-    pub(super) fn is_known(&self, version_of: impl Fn(&ItemId) -> Option<u64>, held: &impl Held) -> bool {
+    pub(super) fn is_known(&self, knowledge: Knowledge<'_>, held: &impl Held) -> bool {
         self.named().iter().all(|named| {
             let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
+            let version_of = |id| match knowledge {
+                Knowledge::Delta(delta) => delta.upsert(id).map(|item| item.version),
+                Knowledge::Snapshot(snapshot) => snapshot.version(id),
+            };
             match (named.change, named.version) {
-                (Change::Deleted, Some(version)) => match version_of(&named.id) {
-                    None => true,
-                    Some(ours) => ours > version,
+                (Change::Deleted, version) => match (version_of(&named.id), version) {
+                    // What the delta alone does not list may still lie in the base.
+                    (None, _) => buried.is_some() || matches!(knowledge, Knowledge::Snapshot(_)),
+                    (Some(ours), Some(version)) => ours > version,
+                    (Some(_), None) => false,
                 },
                 (Change::Created | Change::Updated, Some(version)) => {
                     version_of(&named.id).max(buried).is_some_and(|ours| ours >= version)
                 }
-                (_, None) => self.happened_before(held.synced_at_ms()),
+                (Change::Created | Change::Updated, None) => self.happened_before(held.synced_at_ms()),
             }
         })
     }
