@@ -87,10 +87,11 @@ impl<'a> Judge<'a> {
             };
             suspects.insert(id.clone(), (seen, since));
             let confirmable_at_ms = since.saturating_add(self.confirmation_ms);
-            if self.may_be_confirmed(*difference) && now_ms >= confirmable_at_ms && now_ms > since {
+            let may_be_confirmed = self.may_be_confirmed(id, *difference, held);
+            if may_be_confirmed && now_ms >= confirmable_at_ms && now_ms > since {
                 judgement.accept(id, *difference);
             } else {
-                judgement.keep(id, seen, self.may_be_confirmed(*difference).then_some(confirmable_at_ms));
+                judgement.keep(id, seen, may_be_confirmed.then_some(confirmable_at_ms));
             }
         }
         self.suspects = suspects;
@@ -142,9 +143,9 @@ impl<'a> Judge<'a> {
         match difference {
             Difference::Changed { old, new } => new < old,
             Difference::Removed { old } => !self.names_deletion(id, old, held),
-            Difference::Added { new } => held
-                .tombstone(id)
-                .is_some_and(|tombstone| new <= tombstone.version && !self.names_creation(id, new, tombstone)),
+            Difference::Added { new } => {
+                held.tombstone(id).is_some_and(|tombstone| !self.names_return(id, new, tombstone))
+            }
         }
     }
 
@@ -158,17 +159,33 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// Whether a webhook named the creation of what is buried, and means one after the burial.
-    fn names_creation(&self, id: &ItemId, new: u64, tombstone: Tombstone) -> bool {
-        let Thoroughness::Quick { named, changed_at_ms: Some(changed_at_ms) } = self.thoroughness else { return false };
-        let names = |named: &Named| named.id == *id && named.change == Change::Created;
-        *changed_at_ms > tombstone.deleted_at_ms
-            && named.iter().any(|named| names(named) && named.version.is_none_or(|version| new >= version))
+    /// Whether a webhook named a change of what is buried that came after the burial (it was created anew, or taken out of
+    /// the archive), and the version is the one that it gave. Where versions began anew, an old answer's may well be
+    /// higher than the one named.
+    fn names_return(&self, id: &ItemId, new: u64, tombstone: Tombstone) -> bool {
+        let Thoroughness::Quick { changed_at_ms: Some(changed_at_ms), .. } = self.thoroughness else { return false };
+        let is_it = |version| {
+            if version > tombstone.version { new >= version } else { new == version && new != tombstone.version }
+        };
+        *changed_at_ms > tombstone.deleted_at_ms && self.names_presence(id, |version| version.is_some_and(is_it))
     }
 
-    /// Whether a second answer is enough. A version goes backwards only in a whole sync.
-    fn may_be_confirmed(&self, difference: Difference) -> bool {
-        *self.thoroughness == Thoroughness::Whole || matches!(difference, Difference::Removed { .. })
+    fn names_presence(&self, id: &ItemId, is_version: impl Fn(Option<u64>) -> bool) -> bool {
+        let mut named = self.named().iter().filter(|named| named.id == *id && named.change != Change::Deleted);
+        named.any(|named| is_version(named.version))
+    }
+
+    /// Whether a second answer is enough. Unless named, a version goes backwards only in a whole sync, also where it is
+    /// back from the dead.
+    fn may_be_confirmed(&self, id: &ItemId, difference: Difference, held: &impl Held) -> bool {
+        match difference {
+            _ if *self.thoroughness == Thoroughness::Whole => true,
+            Difference::Removed { .. } => true,
+            Difference::Changed { .. } => false,
+            Difference::Added { new } => {
+                held.tombstone(id).is_none_or(|tombstone| new > tombstone.version) || self.names_presence(id, |_| true)
+            }
+        }
     }
 
     fn shows_all_named(&self, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {

@@ -25,8 +25,14 @@ struct Run {
     world: World,
     chance: StdRng,
     running: Vec<Running>,
-    /// The newest version of each item that the table has ever held, and whether it was deleted.
+    /// The newest version of each item that the table has ever held.
     newest: BTreeMap<ItemId, u64>,
+    /// What the table held when it was last looked at.
+    held: BTreeMap<ItemId, u64>,
+    /// The versions at which LaunchDarkly has deleted each item, ascending.
+    deletions: BTreeMap<ItemId, Vec<u64>>,
+    /// Of the items that the table has dropped, the version of the deletion that it has followed.
+    buried: BTreeMap<ItemId, u64>,
     next_version: u64,
 }
 
@@ -39,6 +45,9 @@ impl Run {
             chance: StdRng::seed_from_u64(seed),
             running: Vec::new(),
             newest: BTreeMap::new(),
+            held: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            buried: BTreeMap::new(),
             next_version: 1,
         };
         run.world.set(ItemId::new(Kind::Flag, "a"), 1);
@@ -68,7 +77,10 @@ impl Run {
         self.next_version += 1;
         let version = self.next_version;
         match change {
-            Change::Deleted => self.world.unset(&id),
+            Change::Deleted => {
+                self.world.unset(&id);
+                self.deletions.entry(id.clone()).or_default().push(version);
+            }
             Change::Created | Change::Updated => self.world.set(id.clone(), version),
         }
         let version = self.chance.random_bool(0.7).then_some(version);
@@ -121,6 +133,7 @@ impl Run {
             assert!(*version >= *newest, "{id} went back from {newest} to {version}");
             *newest = *version;
         }
+        self.check_buried(&versions);
         let state = self.world.state();
         for (id, (_, json)) in &state.items {
             let missing = references(json).into_iter().find(|needed| !state.items.contains_key(needed));
@@ -130,6 +143,20 @@ impl Run {
         drop(state);
         if let Some(snapshot) = self.world.snapshot().filter(|_| !leased) {
             assert_eq!(snapshot.versions(), versions, "snapshot and official layout differ");
+        }
+    }
+
+    /// What the table has dropped because LaunchDarkly deleted it comes back only as something newer than the deletion.
+    fn check_buried(&mut self, versions: &BTreeMap<ItemId, u64>) {
+        for (id, before) in std::mem::replace(&mut self.held, versions.clone()) {
+            if !versions.contains_key(&id) {
+                let deletion = self.deletions.get(&id).and_then(|all| all.iter().find(|deletion| **deletion > before));
+                self.buried.insert(id, *deletion.expect("nothing is dropped that was never deleted"));
+            }
+        }
+        for (id, version) in versions {
+            let buried = self.buried.get(id).copied().unwrap_or_default();
+            assert!(*version > buried, "{id} is back from the dead: {version} was deleted at {buried}");
         }
     }
 

@@ -14,3 +14,51 @@ fn a_named_deletion_is_not_taken_for_done_because_an_old_answer_is_not_modified(
         assert_holds(&world, &[("b", 1)]);
     }
 }
+
+#[test]
+fn an_answer_from_between_two_changes_cannot_bring_a_deleted_flag_back() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.set(flag("a"), 2);
+    let update = webhook(&world, "a", Change::Updated, Some(2));
+    world.pass_time(100);
+    world.unset(&flag("a"));
+    assert_eq!(sync(&world, webhook(&world, "a", Change::Deleted, None)).unwrap().flags.deleted, 1);
+    world.pass_time(10);
+    // What the late webhook of the update meets is older than the deletion, for less than a confirmation's time.
+    let since_update = 100 + 10;
+    world.state().lags = vec![since_update, since_update];
+    assert_eq!(sync(&world, update).unwrap().flags.written, 0);
+    assert_holds(&world, &[("b", 1)]);
+}
+
+#[test]
+fn a_flag_that_leaves_the_archive_comes_back_at_once_where_named_and_else_when_confirmed() {
+    for named in [true, false] {
+        let world = filled(&[("a", 5), ("b", 1)]);
+        world.unset(&flag("a"));
+        sync(&world, webhook(&world, "a", Change::Deleted, Some(6))).unwrap();
+        world.pass_time(10);
+        world.set(flag("a"), 7);
+        let before = world.state().now_ms;
+        let about = if named { "a" } else { "b" };
+        assert!(sync(&world, webhook(&world, about, Change::Updated, named.then_some(7))).is_ok());
+        let took_ms = world.state().now_ms - before;
+        assert!(if named { took_ms < 100 } else { took_ms >= 2_000 }, "{took_ms} ms");
+        assert_holds(&world, &[("a", 7), ("b", 1)]);
+    }
+}
+
+#[test]
+fn an_old_answer_is_not_taken_for_the_flag_that_was_created_anew() {
+    for version in [None, Some(1)] {
+        let world = filled(&[("a", 5), ("b", 1)]);
+        world.unset(&flag("a"));
+        sync(&world, webhook(&world, "a", Change::Deleted, None)).unwrap();
+        world.pass_time(10);
+        world.set(flag("a"), 1);
+        let created = webhook(&world, "a", Change::Created, version);
+        world.state().lags = vec![100, 200];
+        assert!(sync(&world, created).unwrap().fresh, "version {version:?}");
+        assert_holds(&world, &[("a", 1), ("b", 1)]);
+    }
+}
