@@ -46,13 +46,14 @@ pub(super) struct Plan<'a> {
     pub(super) head: Head,
     /// The items of each kind.
     pub(super) counts: BTreeMap<Kind, Counts>,
+    /// Whether the snapshot becomes another one.
+    pub(super) changes_snapshot: bool,
 }
 
 impl Plan<'_> {
     /// Whether items or snapshot change at all.
     pub(super) fn outcome(&self) -> Outcome {
-        let counted = self.counts.values().any(|counts| counts.written + counts.deleted > 0);
-        let changes = counted || !self.actions.is_empty() || self.inited || self.base.is_some();
+        let changes = self.changes_snapshot || !self.actions.is_empty() || self.inited || self.base.is_some();
         if changes { Outcome::Updated } else { Outcome::Unchanged }
     }
 }
@@ -88,7 +89,8 @@ pub(super) fn plan<'a>(
     circumstances: Circumstances<'_>,
 ) -> Plan<'a> {
     let delta = circumstances.head.map(|head| head.delta.clone()).unwrap_or_default();
-    let mut draft = Draft { delta, puts: Vec::new(), deletes: Vec::new(), counts: BTreeMap::new() };
+    let mut draft =
+        Draft { delta, puts: Vec::new(), deletes: Vec::new(), counts: BTreeMap::new(), changes_snapshot: false };
     for item in judgement.upserts.iter().filter_map(|id| payload.get(id.kind, &id.key)) {
         draft.put(table, survey, item, true);
     }
@@ -111,6 +113,7 @@ struct Draft<'a> {
     deletes: Vec<(&'a ItemId, String, Guard)>,
     delta: Delta,
     counts: BTreeMap<Kind, Counts>,
+    changes_snapshot: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -119,6 +122,7 @@ impl<'a> Draft<'a> {
             survey.snapshot().is_some_and(|snapshot| snapshot.json(item.kind, item.key).as_deref() != Some(item.json));
         if changes_snapshot {
             self.delta.put(item);
+            self.changes_snapshot = true;
         }
         let fits = table.fits(item.kind, item.key, item.json);
         let guard = survey.guard_for_put(item, is_payloads).filter(|_| fits);
@@ -130,6 +134,7 @@ impl<'a> Draft<'a> {
 
     fn delete(&mut self, survey: &Survey<'_>, id: &'a ItemId, version: u64, now_ms: u64) {
         self.counts.entry(id.kind).or_default().deleted += 1;
+        self.changes_snapshot = true;
         self.delta.delete(id.clone(), Tombstone { version, deleted_at_ms: now_ms });
         if let Some(guard) = survey.guard_for_delete(id, version) {
             let json = survey.newest(id).map(|(_, json)| json).unwrap_or_default();
@@ -166,7 +171,14 @@ impl<'a> Draft<'a> {
             delta,
             lease: None,
         };
-        Plan { actions: self.actions(), inited: !circumstances.inited, base, head, counts: self.counts }
+        Plan {
+            actions: self.actions(),
+            inited: !circumstances.inited,
+            base,
+            head,
+            counts: self.counts,
+            changes_snapshot: self.changes_snapshot,
+        }
     }
 
     fn actions(&self) -> Vec<Action<'a>> {
