@@ -15,6 +15,9 @@ use super::base::{compress, decompress_frame};
 const TOMBSTONE_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many deleted items are remembered; the oldest go first.
 const MAX_TOMBSTONES: usize = 500;
+/// The most compressed bytes of tombstones that a new base begins with: were they to fill the delta, every further change
+/// would need a new base.
+const MAX_TOMBSTONE_BYTES: usize = 4 * 1024;
 
 /// What is remembered of a deleted item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +109,13 @@ impl Delta {
         tombstones.retain(|(_, tombstone)| tombstone.deleted_at_ms.saturating_add(TOMBSTONE_LIFE_MS) > now_ms);
         tombstones.sort_by_key(|(_, tombstone)| std::cmp::Reverse(tombstone.deleted_at_ms));
         tombstones.truncate(MAX_TOMBSTONES);
-        Self { upserts: BTreeMap::new(), tombstones: tombstones.into_iter().collect() }
+        loop {
+            let rebased = Self { upserts: BTreeMap::new(), tombstones: tombstones.iter().cloned().collect() };
+            if tombstones.is_empty() || rebased.encode().len() <= MAX_TOMBSTONE_BYTES {
+                return rebased;
+            }
+            tombstones.truncate(tombstones.len() * 3 / 4);
+        }
     }
 
     /// The delta's bytes.
