@@ -59,6 +59,9 @@ pub enum EntryError {
     /// It cannot be read.
     #[error("read it")]
     Unreadable(#[source] io::Error),
+    /// It has no content.
+    #[error("it is empty, as a crash leaves it; the change that it was to record was not made; remove it")]
+    Empty,
     /// It is far too long.
     #[error("it has {0} bytes; a journal file is one short line")]
     TooLong(u64),
@@ -182,13 +185,16 @@ impl Journal {
         let latest =
             self.names(TO_DO)?.into_iter().chain(self.names(ARCHIVE)?).filter_map(|name| name::time(&name)).max();
         let mut at = name::after(Utc::now(), latest);
-        // The record first: a file in `toDo` has it from its first moment on.
         loop {
             let name = name::of(at, change);
             let path = self.folder.join(TO_DO).join(&name);
-            self.save_record(&name, record)?;
+            // The record first: a file in `toDo` has it from its first moment on.
+            let beside = self.write_record(&name, record)?;
             match durable::create(&path, format!("{change}\n").as_bytes()) {
-                Ok(()) => return Ok(name),
+                Ok(line) => {
+                    durable::sync(&[line, beside]).map_err(failed("write", &path))?;
+                    return Ok(name);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => at = name::after(at, Some(at)),
                 Err(error) => return Err(failed("write", &path)(error)),
             }
@@ -200,6 +206,11 @@ impl Journal {
     /// # Errors
     /// Where it cannot be put on the disk.
     pub fn save_record(&self, name: &str, record: &Record) -> Result<(), JournalError> {
+        let written = self.write_record(name, record)?;
+        durable::sync(&[written]).map_err(failed("write", &self.record_path(name)))
+    }
+
+    fn write_record(&self, name: &str, record: &Record) -> Result<durable::Fresh, JournalError> {
         let path = self.record_path(name);
         durable::create_folder(&self.folder.join(VERSIONS)).map_err(failed("create the folder", &path))?;
         durable::replace(&path, &record.to_json()).map_err(failed("write", &path))
@@ -225,12 +236,33 @@ impl Journal {
         Ok(())
     }
 
-    /// Moves a change to `archive`: LaunchDarkly has it.
+    /// Moves a change to `archive`, with what is now known of it: LaunchDarkly has it. On the disk
+    /// after [`Journal::settle`]: should it be lost before, it is played back twice, which is as
+    /// good as once, and waiting for the disk at every change would cost more than LaunchDarkly.
     ///
     /// # Errors
     /// Where the file cannot be moved.
-    pub fn archive(&self, name: &str) -> Result<(), JournalError> {
-        self.move_to(ARCHIVE, name)
+    pub fn archive(&self, name: &str, record: Option<&Record>) -> Result<(), JournalError> {
+        if let Some(record) = record {
+            self.write_record(name, record)?;
+        }
+        let path = self.folder.join(TO_DO).join(name);
+        durable::create_folder(&self.folder.join(ARCHIVE)).map_err(failed("create the folder", &path))?;
+        fs::rename(&path, self.folder.join(ARCHIVE).join(name)).map_err(failed("move", &path))
+    }
+
+    /// Returns once everything archived is on the disk.
+    ///
+    /// # Errors
+    /// Where it does not get there.
+    pub fn settle(&self) -> Result<(), JournalError> {
+        for name in [VERSIONS, ARCHIVE, TO_DO] {
+            let folder = self.folder.join(name);
+            if folder.is_dir() {
+                durable::sync_folder(&folder).map_err(failed("write", &folder))?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves a change to `reverted`: nobody has it any more.
@@ -238,13 +270,9 @@ impl Journal {
     /// # Errors
     /// Where the file cannot be moved.
     pub fn set_aside(&self, name: &str) -> Result<(), JournalError> {
-        self.move_to(REVERTED, name)
-    }
-
-    fn move_to(&self, folder: &str, name: &str) -> Result<(), JournalError> {
         let path = self.folder.join(TO_DO).join(name);
-        durable::create_folder(&self.folder.join(folder)).map_err(failed("create the folder", &path))?;
-        durable::rename(&path, &self.folder.join(folder).join(name)).map_err(failed("move", &path))
+        durable::create_folder(&self.folder.join(REVERTED)).map_err(failed("create the folder", &path))?;
+        durable::rename(&path, &self.folder.join(REVERTED).join(name)).map_err(failed("move", &path))
     }
 
     /// Reads all of `toDo`, by time: that in the name, and the file's own for other names.
@@ -252,8 +280,23 @@ impl Journal {
     /// # Errors
     /// Where the folder cannot be listed; a journal that does not exist is empty.
     pub fn pending(&self) -> Result<Pending, JournalError> {
+        Ok(self.read(self.names(TO_DO)?))
+    }
+
+    /// The last pending change of a flag. Reads no file whose name says that it is of another.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn last_of(&self, flag: &FlagName) -> Result<Option<Entry>, JournalError> {
+        let mut names = self.names(TO_DO)?;
+        names.retain(|name| name::may_be_of(name, flag));
+        let of_flag = |entry: &Entry| entry.change.flag == *flag;
+        Ok(self.read(names).entries.into_iter().rfind(of_flag))
+    }
+
+    fn read(&self, names: Vec<String>) -> Pending {
         let mut pending = Pending::default();
-        for name in self.names(TO_DO)? {
+        for name in names {
             let path = self.folder.join(TO_DO).join(&name);
             match read_entry(&path) {
                 Ok(None) => {}
@@ -267,7 +310,7 @@ impl Journal {
         }
         pending.entries.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
         pending.unusable.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(pending)
+        pending
     }
 
     /// What is known of the changes that LaunchDarkly has already got.
@@ -311,6 +354,9 @@ fn read_entry(path: &Path) -> Result<Option<(Change, SystemTime)>, EntryError> {
     };
     if !about.is_file() {
         return Ok(None);
+    }
+    if about.len() == 0 {
+        return Err(EntryError::Empty);
     }
     if about.len() > LONGEST_LINE {
         return Err(EntryError::TooLong(about.len()));

@@ -74,6 +74,9 @@ pub async fn run<S: Store>(
         answer_for_all: None,
     };
     let left = playback.play(&steps).await?;
+    if !arguments.dry_run {
+        journal.settle()?;
+    }
     let played = playback.finish();
     let is_equal = read_back::run(&played, launchdarkly, stores, console).await;
     Ok(Exit::done_if(left == 0 && !has_unusable && is_equal))
@@ -214,15 +217,13 @@ impl Playback<'_, '_> {
         let is_otherwise_same = was_same && expected == Some(before.version) && after.version <= before.version + 1;
         let mut records = known.map_or_else(Vec::new, |played| played.records);
         for entry in step.earlier.iter().chain([&step.entry]) {
-            if let Some(record) = &entry.record {
-                let record = Record { launchdarkly_version: Some(after.version), ..record.clone() };
-                self.journal.save_record(&entry.name, &record)?;
-                if let Some(version) = record.override_version() {
-                    self.known.insert((flag.clone(), version), after.version);
-                }
-                records.push(record);
+            let launchdarkly_version = Some(after.version);
+            let record = entry.record.clone().map(|record| Record { launchdarkly_version, ..record });
+            self.journal.archive(&entry.name, record.as_ref())?;
+            if let Some(version) = record.as_ref().and_then(Record::override_version) {
+                self.known.insert((flag.clone(), version), after.version);
             }
-            self.journal.archive(&entry.name)?;
+            records.extend(record);
         }
         self.played.push(Played { flag: flag.clone(), records, after, is_otherwise_same });
         Ok(())

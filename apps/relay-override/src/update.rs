@@ -98,12 +98,11 @@ struct Recorded {
 
 impl Recorded {
     fn begin(change: &Change, journal: &Journal, planned: Record) -> Result<Self, JournalError> {
-        let pending = journal.pending()?;
-        let last = pending.of(&change.flag).next_back().filter(|entry| entry.change == *change);
+        let last = journal.last_of(&change.flag)?.filter(|entry| entry.change == *change);
         if let Some(entry) = last {
-            let known = entry.record.clone().unwrap_or_default();
+            let known = entry.record.unwrap_or_default();
             journal.save_record(&entry.name, &with(&known, &planned))?;
-            return Ok(Self { name: entry.name.clone(), known: Some(known), planned });
+            return Ok(Self { name: entry.name, known: Some(known), planned });
         }
         let name = journal.record(change, &planned)?;
         Ok(Self { name, known: None, planned })

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-use crate::change::Change;
+use crate::change::{Change, FlagName};
 
 const FORMAT: &str = "%Y%m%dT%H%M%S.%9fZ";
 /// `20260728T112029.123456789Z`
@@ -11,10 +11,19 @@ const LENGTH: usize = 26;
 const LONGEST_KEY: usize = 100;
 
 pub(super) fn of(at: DateTime<Utc>, change: &Change) -> String {
+    format!("{}-{}-{}.txt", at.format(FORMAT), key(&change.flag), change.state)
+}
+
+fn key(flag: &FlagName) -> String {
     let is_harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    let key = change.flag.flag.chars().map(|letter| if is_harmless(letter) { letter } else { '_' });
-    let key: String = key.take(LONGEST_KEY).collect();
-    format!("{}-{key}-{}.txt", at.format(FORMAT), change.state)
+    let key = flag.flag.chars().map(|letter| if is_harmless(letter) { letter } else { '_' });
+    key.take(LONGEST_KEY).collect()
+}
+
+/// Whether a file of this name may be of this flag: names that others gave say nothing.
+pub(super) fn may_be_of(name: &str, flag: &FlagName) -> bool {
+    let after_time = time(name).and_then(|_| name.get(LENGTH..)?.strip_prefix('-'));
+    after_time.is_none_or(|rest| rest.starts_with(&key(flag)))
 }
 
 /// The time in a name; nothing in names that others gave.
@@ -47,6 +56,8 @@ mod tests {
         assert_eq!(time(&name), Some(at(1_700_000_000_000_000_001)));
         assert_eq!(time("0f1d2c3b-8a0e-11ee-b9d1-0242ac120002.txt"), None);
         assert_eq!(time("é.txt"), None);
+        assert!(may_be_of(&name, &change.flag) && may_be_of("0f1d.txt", &change.flag));
+        assert!(!may_be_of("20231114T221320.000000001Z-b-on.txt", &change.flag));
     }
 
     #[test]

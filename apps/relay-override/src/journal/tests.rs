@@ -73,6 +73,7 @@ fn what_is_no_entry_is_reported_and_not_in_the_way() {
     fs::write(folder.join("a.txt"), "rm -rf /").unwrap();
     fs::write(folder.join("b.txt"), vec![b'x'; 100_000]).unwrap();
     fs::write(folder.join("c.txt"), b"\xff").unwrap();
+    fs::write(folder.join("e.txt"), "").unwrap();
     fs::write(folder.join(".half"), "rc").unwrap();
     fs::create_dir(folder.join("d")).unwrap();
     let pending = journal.pending().unwrap();
@@ -84,14 +85,16 @@ fn what_is_no_entry_is_reported_and_not_in_the_way() {
     );
     assert_eq!(unusable[1].1, "it has 100000 bytes; a journal file is one short line");
     assert_eq!(unusable[2], ("c.txt", "read it".to_owned()));
-    assert_eq!(unusable.len(), 3);
+    assert!(unusable[3].1.starts_with("it is empty, as a crash leaves it"));
+    assert_eq!(unusable.len(), 4);
 }
 
 #[test]
 fn a_change_is_archived_set_aside_or_withdrawn() {
     let (_folder, journal) = journal();
     let names = ["a", "b", "c"].map(|flag| journal.record(&change(flag, "on"), &record(1)).unwrap());
-    journal.archive(&names[0]).unwrap();
+    journal.archive(&names[0], None).unwrap();
+    journal.settle().unwrap();
     journal.set_aside(&names[1]).unwrap();
     journal.withdraw(&names[2]).unwrap();
     assert_eq!(files(&journal, "toDo"), Vec::<String>::new());
