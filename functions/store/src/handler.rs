@@ -1,15 +1,18 @@
 //! From an invocation to its answer.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flagcache_lambda::event::Invocation;
 use flagcache_lambda::serve::{Event, Fault, Outcome};
-use launchdarkly_server_sdk_dynamodb::sync::{Request, Summary, Thoroughness};
+use launchdarkly_server_sdk_dynamodb::sync::{Request, Summary, SyncError, Thoroughness};
 
 use crate::failure::Failure;
 use crate::report;
 use crate::start::Store;
 use crate::webhook::{self, Hint};
+
+/// What is left of an invocation's time for log, metrics and answer when waiting ends.
+const MARGIN: Duration = Duration::from_millis(300);
 
 /// Handles one invocation. A function that could not be put together answers with why.
 pub(crate) async fn handle(store: Result<&Store, &Failure>, event: Event) -> Outcome {
@@ -19,7 +22,7 @@ pub(crate) async fn handle(store: Result<&Store, &Failure>, event: Event) -> Out
     let mut changed_at_ms = None;
     let result = match store {
         Err(failure) => Err(Refusal::Lasting(failure)),
-        Ok(store) => run(store, &event, &mut changed_at_ms).await.map_err(Refusal::Own),
+        Ok(store) => run_in_time(store, &event, &mut changed_at_ms).await.map_err(Refusal::Own),
     };
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let context = report::Context {
@@ -56,6 +59,13 @@ impl Refusal<'_> {
             Self::Lasting(failure) => failure,
         }
     }
+}
+
+/// Ends before Lambda ends it: whoever is stopped in the middle can tell nobody why.
+async fn run_in_time(store: &Store, event: &Event, changed_at_ms: &mut Option<u64>) -> Result<Summary, Failure> {
+    let left = event.deadline.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(MARGIN);
+    let run = tokio::time::timeout(left, run(store, event, changed_at_ms));
+    run.await.unwrap_or_else(|_| Err(SyncError::OutOfTime.into()))
 }
 
 async fn run(store: &Store, event: &Event, changed_at_ms: &mut Option<u64>) -> Result<Summary, Failure> {
