@@ -138,13 +138,7 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
     let _: u64 = field(attributes, FORMAT_ATTRIBUTE)?;
     let base = match optional(attributes, BASE_GENERATION)? {
         None => None,
-        Some(generation) => Some(BasePointer {
-            generation,
-            slot: field(attributes, BASE_SLOT)?,
-            chunks: field(attributes, BASE_CHUNKS)?,
-            bytes: field(attributes, BASE_BYTES)?,
-            checksum: field(attributes, BASE_CHECKSUM)?,
-        }),
+        Some(generation) => Some(base_pointer(attributes, generation)?),
     };
     let delta = match attributes.get(DELTA) {
         None => Delta::default(),
@@ -163,6 +157,21 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
         delta,
         lease: optional(attributes, LEASE)?.map(|expires_at_ms| Lease { expires_at_ms }),
     })
+}
+
+fn base_pointer(attributes: &Attributes, generation: u64) -> Result<BasePointer, String> {
+    let pointer = BasePointer {
+        generation,
+        slot: field(attributes, BASE_SLOT)?,
+        chunks: field(attributes, BASE_CHUNKS)?,
+        bytes: field(attributes, BASE_BYTES)?,
+        checksum: field(attributes, BASE_CHECKSUM)?,
+    };
+    if pointer.is_plausible() {
+        Ok(pointer)
+    } else {
+        Err(format!("its base of {} bytes cannot lie in {} chunks", pointer.bytes, pointer.chunks))
+    }
 }
 
 /// The nonce of a head, readable or not: it is what a new head must follow.

@@ -31,8 +31,18 @@ pub(super) fn nonce_is(nonce: u64) -> Condition {
     condition("#v = :v", NONCE, Some(nonce))
 }
 
+/// That there is no head, or one whose nonce nobody can follow: somebody broke it, and it is to be written anew.
 pub(super) fn no_head() -> Condition {
-    condition("attribute_not_exists(#v)", NONCE, None)
+    let mut condition = condition(
+        "attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR #v < :least OR #v > :largest",
+        NONCE,
+        None,
+    );
+    let number = |value: u64| AttributeValue::N(value.to_string());
+    condition.values.insert(":number".to_owned(), AttributeValue::S("N".to_owned()));
+    condition.values.insert(":least".to_owned(), number(u64::MIN));
+    condition.values.insert(":largest".to_owned(), number(u64::MAX));
+    condition
 }
 
 fn condition(expression: &str, attribute: &str, value: Option<u64>) -> Condition {

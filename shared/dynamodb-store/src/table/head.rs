@@ -42,6 +42,9 @@ pub struct Totals {
     pub segments: u64,
 }
 
+/// The most keys that one `BatchGetItem` takes.
+const MAX_CHUNKS: u64 = 100;
+
 /// Where a base lies. There are two slots, so that a base too large for one transaction can be written beside the one in
 /// use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,11 @@ impl BasePointer {
     pub fn new(generation: u64, slot: u64, base: &[u8]) -> Self {
         let chunks = base.len().div_ceil(MAX_CHUNK_BYTES) as u64;
         Self { generation, slot, chunks, bytes: base.len() as u64, checksum: crc32fast::hash(base) }
+    }
+
+    /// Whether so many bytes are cut into so many chunks, and one request can ask for all of them.
+    pub(crate) const fn is_plausible(self) -> bool {
+        self.bytes.div_ceil(MAX_CHUNK_BYTES as u64) == self.chunks && self.chunks <= MAX_CHUNKS
     }
 
     /// Puts a base's chunks together, given by ascending number; nothing where they are not those that are pointed to.
