@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flagcache_payload::{Kind, Payload};
 
-use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
+use super::judge::{CONFIRMATION, Judge, Judgement};
 use super::plan::{Circumstances, Plan, kept, plan};
 use super::survey::Survey;
 use super::write::write;
@@ -105,11 +105,11 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         let mut answer = self.ask(head.etag.as_deref(), request).await?;
         let started_ms = self.clock.now_ms();
         let limit_ms = limit(started_ms, self.settings.freshness_window, request);
-        if answer.is_none() && judge.is_known(Knowledge::Delta(&head.delta), &Trusting(head)) {
+        if answer.is_none() && judge.is_known(|id| head.delta.upsert(id).map(|item| item.version), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
         let Some(snapshot) = self.snapshot(head).await? else { return Ok(Ended::NotAsTheHeadSays) };
-        if answer.is_none() && judge.is_known(Knowledge::Snapshot(&snapshot), &Trusting(head)) {
+        if answer.is_none() && judge.is_known(|id| snapshot.version(id), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
         for retry in 0.. {
@@ -145,7 +145,11 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     async fn whole(&self, request: &Request, seen: &SeenHead) -> Attempt<U> {
         let head = seen.head.as_ref();
         let snapshot = match head {
-            Some(head) => self.snapshot(head).await?,
+            Some(head) => {
+                // As the table holds it: what is remembered may have been damaged there since.
+                self.forget();
+                self.snapshot(head).await?
+            }
             None => None,
         };
         let inited = self.table.inited().await?;
@@ -252,6 +256,10 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     fn remembered(&self, lineage: u64, pointer: BasePointer) -> Option<Arc<Base>> {
         let memory = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         memory.as_ref().filter(|(of, at, _)| (*of, *at) == (lineage, pointer)).map(|(_, _, base)| Arc::clone(base))
+    }
+
+    fn forget(&self) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn remember(&self, lineage: u64, pointer: BasePointer, base: Base) -> Arc<Base> {

@@ -9,13 +9,13 @@ use super::world::{Fault, World, json};
 use crate::sync::{Change, Named, Outcome, Request, Settings, Summary, SyncError, Syncer, Thoroughness};
 use crate::table::Lease;
 
-pub(super) const SETTINGS: Settings = Settings { freshness_window: Duration::from_secs(5), allow_empty: false };
+const SETTINGS: Settings = Settings { freshness_window: Duration::from_secs(5), allow_empty: false };
 
-pub(super) fn flag(key: &str) -> ItemId {
+fn flag(key: &str) -> ItemId {
     ItemId::new(Kind::Flag, key)
 }
 
-pub(super) fn filled(flags: &[(&str, u64)]) -> World {
+fn filled(flags: &[(&str, u64)]) -> World {
     let world = World::default();
     world.pass_time(1_000_000);
     world.change(|truth| truth.extend(flags.iter().map(|(key, version)| (flag(key), *version))));
@@ -24,11 +24,11 @@ pub(super) fn filled(flags: &[(&str, u64)]) -> World {
     world
 }
 
-pub(super) fn sync(world: &World, thoroughness: Thoroughness) -> Result<Summary, SyncError<super::world::Unreachable>> {
+fn sync(world: &World, thoroughness: Thoroughness) -> Result<Summary, SyncError<super::world::Unreachable>> {
     sync_with(world, thoroughness, SETTINGS)
 }
 
-pub(super) fn sync_with(
+fn sync_with(
     world: &World,
     thoroughness: Thoroughness,
     settings: Settings,
@@ -38,12 +38,12 @@ pub(super) fn sync_with(
     world.run(syncer.sync(&Request { thoroughness, deadline_ms }))
 }
 
-pub(super) fn webhook(world: &World, key: &str, change: Change, version: Option<u64>) -> Thoroughness {
+fn webhook(world: &World, key: &str, change: Change, version: Option<u64>) -> Thoroughness {
     let changed_at_ms = Some(world.state().now_ms);
     Thoroughness::Quick { named: vec![Named { id: flag(key), change, version }], changed_at_ms }
 }
 
-pub(super) fn assert_holds(world: &World, expected: &[(&str, u64)]) {
+fn assert_holds(world: &World, expected: &[(&str, u64)]) {
     let expected: BTreeMap<_, _> = expected.iter().map(|(key, version)| (flag(key), *version)).collect();
     assert_eq!(world.versions(), expected, "the official layout");
     assert_eq!(world.snapshot().unwrap().versions(), expected, "the snapshot");
@@ -141,6 +141,21 @@ fn an_absence_counts_as_deletion_only_when_confirmed() {
     world.state().lags = vec![5_000];
     assert_eq!(sync(&world, nothing).unwrap().outcome, Outcome::Unchanged);
     assert_holds(&world, &[("a", 1), ("new", 1)]);
+}
+
+#[test]
+fn an_absence_in_an_answer_that_is_older_than_the_table_counts_for_nothing() {
+    let world = filled(&[("a", 1)]);
+    world.set(flag("new"), 1);
+    sync(&world, webhook(&world, "new", Change::Created, Some(1))).unwrap();
+    world.set(flag("a"), 2);
+    sync(&world, webhook(&world, "a", Change::Updated, Some(2))).unwrap();
+    world.pass_time(10);
+    world.state().lags = vec![60_000; 200];
+    let nothing = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
+    let summary = sync(&world, nothing).unwrap();
+    assert_eq!((summary.fresh, summary.outcome), (false, Outcome::Unchanged));
+    assert_holds(&world, &[("a", 2), ("new", 1)]);
 }
 
 #[test]
