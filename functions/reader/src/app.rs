@@ -45,7 +45,7 @@ impl App {
     async fn flags() -> Result<Flags, ConfigError> {
         let config = Config::from_env()?;
         let aws = flagcache_aws::sdk_config().await?;
-        if tracing::enabled!(tracing::Level::INFO) {
+        if tracing::event_enabled!(tracing::Level::INFO) {
             let at = flagcache_aws::Resolved::of(&aws).await;
             let Config { table, prefix, .. } = &config;
             let (events, credentials) = (config.events.is_some(), at.credentials_source);

@@ -186,7 +186,7 @@ impl Flags {
 
     /// One flag in detail; nothing as long as there are no flags at all.
     pub async fn evaluate(&self, flag: &str, context: &Context) -> Option<Evaluation> {
-        self.evaluated(flag, context, None).await
+        self.evaluated(flag, context, None, true).await
     }
 
     /// A flag's value if it is a boolean, else the default.
@@ -220,13 +220,19 @@ impl Flags {
     }
 
     async fn value(&self, flag: &str, context: &Context, default: serde_json::Value) -> Option<FlagValue> {
-        self.evaluated(flag, context, Some(default)).await?.value
+        self.evaluated(flag, context, Some(default), false).await?.value
     }
 
-    async fn evaluated(&self, flag: &str, context: &Context, default: Option<serde_json::Value>) -> Option<Evaluation> {
+    async fn evaluated(
+        &self,
+        flag: &str,
+        context: &Context,
+        default: Option<serde_json::Value>,
+        with_reason: bool,
+    ) -> Option<Evaluation> {
         self.look(LOOK_FOR_ANYTHING).await;
         let evaluation = self.evaluator()?.flag(flag, context);
-        self.record(|| Evaluated { context: context.clone(), flag: flag.to_owned(), default });
+        self.record(|| Evaluated { context: context.clone(), flag: flag.to_owned(), default, with_reason });
         Some(evaluation)
     }
 

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use crate::routes::Evaluated;
 /// How many evaluations are noted between two deliveries; the SDK's own buffer has this size.
 const CAPACITY: usize = 500;
 
+/// How long a delivery is waited for after one that was not done in time. Somebody pays for the waiting.
+const AFTER_A_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Notes evaluations and has the SDK send their events.
 pub struct Events {
     key: SdkKey,
@@ -32,6 +36,7 @@ pub struct Events {
     evaluator: Arc<Evaluator>,
     noted: Mutex<Noted>,
     client: OnceLock<Client>,
+    timed_out: AtomicBool,
 }
 
 #[derive(Default)]
@@ -56,7 +61,14 @@ pub enum Delivery {
 impl Events {
     /// Events of evaluations by this evaluator. Nothing is started yet.
     pub fn new(key: SdkKey, endpoints: Endpoints, evaluator: Arc<Evaluator>) -> Self {
-        Self { key, endpoints, evaluator, noted: Mutex::default(), client: OnceLock::new() }
+        Self {
+            key,
+            endpoints,
+            evaluator,
+            noted: Mutex::default(),
+            client: OnceLock::new(),
+            timed_out: AtomicBool::new(false),
+        }
     }
 
     /// Takes note of an evaluation.
@@ -69,7 +81,8 @@ impl Events {
         }
     }
 
-    /// Has the events of all that was noted sent, within this time. Needs a tokio runtime with its timer.
+    /// Has the events of all that was noted sent, within this time, or half a second if the last delivery was not done
+    /// in time. Needs a tokio runtime with its timer.
     pub async fn deliver(&self, within: Duration) -> Delivery {
         let Noted { evaluated, dropped } = std::mem::take(&mut *self.noted());
         if dropped > 0 {
@@ -83,16 +96,20 @@ impl Events {
             Err(error) => return Delivery::Failed(error),
         };
         let count = evaluated.len();
-        for Evaluated { context, flag, default } in evaluated {
+        for Evaluated { context, flag, default, with_reason } in evaluated {
             let default = default.map_or(FlagValue::Json(serde_json::Value::Null), FlagValue::from);
-            client.variation_detail(&context, &flag, default);
+            if with_reason {
+                client.variation_detail(&context, &flag, default);
+            } else {
+                client.variation(&context, &flag, default);
+            }
         }
+        let slow = self.timed_out.load(Ordering::Relaxed);
+        let within = if slow { within.min(AFTER_A_TIMEOUT) } else { within };
         // The SDK waits for ever where it is given no time at all.
-        if !within.is_zero() && client.flush_blocking(within).await {
-            Delivery::Done(count)
-        } else {
-            Delivery::TimedOut
-        }
+        let done = !within.is_zero() && client.flush_blocking(within).await;
+        self.timed_out.store(!done, Ordering::Relaxed);
+        if done { Delivery::Done(count) } else { Delivery::TimedOut }
     }
 
     fn client(&self) -> Result<&Client, ConfigError> {
@@ -179,7 +196,12 @@ mod tests {
     }
 
     fn evaluated(flag: &str) -> Evaluated {
-        Evaluated { context: context::keyed("somebody").unwrap(), flag: flag.to_owned(), default: None }
+        Evaluated {
+            context: context::keyed("somebody").unwrap(),
+            flag: flag.to_owned(),
+            default: None,
+            with_reason: true,
+        }
     }
 
     async fn listener() -> (TcpListener, String) {
@@ -229,6 +251,10 @@ mod tests {
         let delivery = events.deliver(Duration::from_millis(100)).await;
         assert!(matches!(delivery, Delivery::TimedOut), "{delivery:?}");
         assert!(before.elapsed() < Duration::from_secs(2));
+        events.record(evaluated("terse"));
+        let again = Instant::now();
+        assert!(matches!(events.deliver(LIMIT).await, Delivery::TimedOut));
+        assert!(again.elapsed() < LIMIT / 2, "a host that was silent once is not waited for as long again");
         drop(silent);
     }
 

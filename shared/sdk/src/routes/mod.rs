@@ -69,6 +69,8 @@ pub struct Evaluated {
     pub flag: String,
     /// The caller's default.
     pub default: Option<serde_json::Value>,
+    /// Whether the reason was asked for, so that it goes into the event too.
+    pub with_reason: bool,
 }
 
 /// Answers a request for a route. `default_key` is the key of the context where the request names none.
@@ -113,7 +115,7 @@ fn one(evaluator: &Evaluator, key: &str, context: Context, default: Option<serde
     };
     // The SDK's client would take a broken flag for an unknown one and tell LaunchDarkly so.
     let broken = evaluation.version.is_none() && !evaluation.is_unknown();
-    answer.evaluated = (!broken).then(|| Evaluated { context, flag: key.to_owned(), default });
+    answer.evaluated = (!broken).then(|| Evaluated { context, flag: key.to_owned(), default, with_reason: true });
     answer
 }
 
