@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flagcache_payload::{Kind, Payload};
 
-use super::judge::{CONFIRMATION, Judge, Judgement};
+use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
 use super::plan::{Circumstances, Plan, kept, plan};
 use super::survey::Survey;
 use super::write::write;
@@ -105,11 +105,11 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         let mut answer = self.ask(head.etag.as_deref(), request).await?;
         let started_ms = self.clock.now_ms();
         let limit_ms = limit(started_ms, self.settings.freshness_window, request);
-        if answer.is_none() && judge.is_known(|id| head.delta.upsert(id).map(|item| item.version), &Trusting(head)) {
+        if answer.is_none() && judge.is_known(Knowledge::Delta(&head.delta), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
         let Some(snapshot) = self.snapshot(head).await? else { return Ok(Ended::NotAsTheHeadSays) };
-        if answer.is_none() && judge.is_known(|id| snapshot.version(id), &Trusting(head)) {
+        if answer.is_none() && judge.is_known(Knowledge::Snapshot(&snapshot), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
         for retry in 0.. {

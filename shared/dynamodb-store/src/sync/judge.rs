@@ -12,7 +12,7 @@ use std::time::Duration;
 use flagcache_payload::{Difference, ItemId, Payload};
 
 use super::{Change, Named, Thoroughness};
-use crate::snapshot::Tombstone;
+use crate::snapshot::{Delta, Snapshot, Tombstone};
 
 /// How far apart two answers are to be if the second is to confirm the first.
 pub(super) const CONFIRMATION: Duration = Duration::from_secs(2);
@@ -23,6 +23,15 @@ pub(super) trait Held {
     fn tombstone(&self, id: &ItemId) -> Option<Tombstone>;
     /// When the payload held was asked for, in milliseconds since the Unix epoch.
     fn synced_at_ms(&self) -> Option<u64>;
+}
+
+/// By what the changes named are looked for where no answer is at hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Knowledge<'a> {
+    /// By what changed since the base, which costs no further read.
+    Delta(&'a Delta),
+    /// By everything held.
+    Snapshot(&'a Snapshot),
 }
 
 /// What is to become of the differences between an answer and what is held.
@@ -83,10 +92,11 @@ impl<'a> Judge<'a> {
             };
             suspects.insert(id.clone(), (seen, since));
             let confirmable_at_ms = since.saturating_add(self.confirmation_ms);
-            if self.may_be_confirmed(*difference) && now_ms >= confirmable_at_ms && now_ms > since {
+            let may_be_confirmed = self.may_be_confirmed(id, *difference, held);
+            if may_be_confirmed && now_ms >= confirmable_at_ms && now_ms > since {
                 judgement.accept(id, *difference);
             } else {
-                judgement.keep(id, seen, self.may_be_confirmed(*difference).then_some(confirmable_at_ms));
+                judgement.keep(id, seen, may_be_confirmed.then_some(confirmable_at_ms));
             }
         }
         self.suspects = suspects;
@@ -95,18 +105,24 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether the changes named can be taken to be there without any answer, by what is held alone.
-    pub(super) fn is_known(&self, version_of: impl Fn(&ItemId) -> Option<u64>, held: &impl Held) -> bool {
+    pub(super) fn is_known(&self, knowledge: Knowledge<'_>, held: &impl Held) -> bool {
         self.named().iter().all(|named| {
             let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
+            let version_of = |id| match knowledge {
+                Knowledge::Delta(delta) => delta.upsert(id).map(|item| item.version),
+                Knowledge::Snapshot(snapshot) => snapshot.version(id),
+            };
             match (named.change, named.version) {
-                (Change::Deleted, Some(version)) => match version_of(&named.id) {
-                    None => true,
-                    Some(ours) => ours > version,
+                (Change::Deleted, version) => match (version_of(&named.id), version) {
+                    // What the delta alone does not list may still lie in the base.
+                    (None, _) => buried.is_some() || matches!(knowledge, Knowledge::Snapshot(_)),
+                    (Some(ours), Some(version)) => ours > version,
+                    (Some(_), None) => false,
                 },
                 (Change::Created | Change::Updated, Some(version)) => {
                     version_of(&named.id).max(buried).is_some_and(|ours| ours >= version)
                 }
-                (_, None) => self.happened_before(held.synced_at_ms()),
+                (Change::Created | Change::Updated, None) => self.happened_before(held.synced_at_ms()),
             }
         })
     }
@@ -132,9 +148,9 @@ impl<'a> Judge<'a> {
         match difference {
             Difference::Changed { old, new } => new < old,
             Difference::Removed { old } => !self.names_deletion(id, old, held),
-            Difference::Added { new } => held
-                .tombstone(id)
-                .is_some_and(|tombstone| new <= tombstone.version && !self.names_creation(id, new, tombstone)),
+            Difference::Added { new } => {
+                held.tombstone(id).is_some_and(|tombstone| !self.names_return(id, new, tombstone))
+            }
         }
     }
 
@@ -148,12 +164,20 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// Whether a webhook named the creation of what is buried, and means one after the burial.
-    fn names_creation(&self, id: &ItemId, new: u64, tombstone: Tombstone) -> bool {
-        let Thoroughness::Quick { named, changed_at_ms: Some(changed_at_ms) } = self.thoroughness else { return false };
-        let names = |named: &Named| named.id == *id && named.change == Change::Created;
-        *changed_at_ms > tombstone.deleted_at_ms
-            && named.iter().any(|named| names(named) && named.version.is_none_or(|version| new >= version))
+    /// Whether a webhook named a change of what is buried that came after the burial (it was created anew, or taken out of
+    /// the archive), and the version is the one that it gave. Where versions began anew, an old answer's may well be
+    /// higher than the one named.
+    fn names_return(&self, id: &ItemId, new: u64, tombstone: Tombstone) -> bool {
+        let Thoroughness::Quick { changed_at_ms: Some(changed_at_ms), .. } = self.thoroughness else { return false };
+        let is_it = |version| {
+            if version > tombstone.version { new >= version } else { new == version && new != tombstone.version }
+        };
+        *changed_at_ms > tombstone.deleted_at_ms && self.names_presence(id, |version| version.is_some_and(is_it))
+    }
+
+    fn names_presence(&self, id: &ItemId, is_version: impl Fn(Option<u64>) -> bool) -> bool {
+        let mut named = self.named().iter().filter(|named| named.id == *id && named.change != Change::Deleted);
+        named.any(|named| is_version(named.version))
     }
 
     /// Whether an old version proves the answer to be an old one. What is absent from it may merely not have been there
@@ -163,9 +187,17 @@ impl<'a> Judge<'a> {
         *self.thoroughness != Thoroughness::Whole && differences.iter().any(|(_, difference)| is_older(difference))
     }
 
-    /// Whether a second answer is enough. A version goes backwards only in a whole sync.
-    fn may_be_confirmed(&self, difference: Difference) -> bool {
-        *self.thoroughness == Thoroughness::Whole || matches!(difference, Difference::Removed { .. })
+    /// Whether a second answer is enough. Unless named, a version goes backwards only in a whole sync, also where it is
+    /// back from the dead.
+    fn may_be_confirmed(&self, id: &ItemId, difference: Difference, held: &impl Held) -> bool {
+        match difference {
+            _ if *self.thoroughness == Thoroughness::Whole => true,
+            Difference::Removed { .. } => true,
+            Difference::Changed { .. } => false,
+            Difference::Added { new } => {
+                held.tombstone(id).is_none_or(|tombstone| new > tombstone.version) || self.names_presence(id, |_| true)
+            }
+        }
     }
 
     fn shows_all_named(&self, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {

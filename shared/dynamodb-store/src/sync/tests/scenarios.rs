@@ -9,13 +9,13 @@ use super::world::{Fault, World, json};
 use crate::sync::{Change, Named, Outcome, Request, Settings, Summary, SyncError, Syncer, Thoroughness};
 use crate::table::Lease;
 
-const SETTINGS: Settings = Settings { freshness_window: Duration::from_secs(5), allow_empty: false };
+pub(super) const SETTINGS: Settings = Settings { freshness_window: Duration::from_secs(5), allow_empty: false };
 
-fn flag(key: &str) -> ItemId {
+pub(super) fn flag(key: &str) -> ItemId {
     ItemId::new(Kind::Flag, key)
 }
 
-fn filled(flags: &[(&str, u64)]) -> World {
+pub(super) fn filled(flags: &[(&str, u64)]) -> World {
     let world = World::default();
     world.pass_time(1_000_000);
     world.change(|truth| truth.extend(flags.iter().map(|(key, version)| (flag(key), *version))));
@@ -24,11 +24,11 @@ fn filled(flags: &[(&str, u64)]) -> World {
     world
 }
 
-fn sync(world: &World, thoroughness: Thoroughness) -> Result<Summary, SyncError<super::world::Unreachable>> {
+pub(super) fn sync(world: &World, thoroughness: Thoroughness) -> Result<Summary, SyncError<super::world::Unreachable>> {
     sync_with(world, thoroughness, SETTINGS)
 }
 
-fn sync_with(
+pub(super) fn sync_with(
     world: &World,
     thoroughness: Thoroughness,
     settings: Settings,
@@ -38,12 +38,12 @@ fn sync_with(
     world.run(syncer.sync(&Request { thoroughness, deadline_ms }))
 }
 
-fn webhook(world: &World, key: &str, change: Change, version: Option<u64>) -> Thoroughness {
+pub(super) fn webhook(world: &World, key: &str, change: Change, version: Option<u64>) -> Thoroughness {
     let changed_at_ms = Some(world.state().now_ms);
     Thoroughness::Quick { named: vec![Named { id: flag(key), change, version }], changed_at_ms }
 }
 
-fn assert_holds(world: &World, expected: &[(&str, u64)]) {
+pub(super) fn assert_holds(world: &World, expected: &[(&str, u64)]) {
     let expected: BTreeMap<_, _> = expected.iter().map(|(key, version)| (flag(key), *version)).collect();
     assert_eq!(world.versions(), expected, "the official layout");
     assert_eq!(world.snapshot().unwrap().versions(), expected, "the snapshot");
