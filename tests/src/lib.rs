@@ -1,11 +1,15 @@
 //! What the tests across the built programs share.
 
 pub mod binaries;
+pub mod contents;
 pub mod dynamodb_local;
+pub mod gateway;
 pub mod generate;
 mod loopback;
+pub mod parameters;
 pub mod payload_source;
 pub mod pipeline;
 pub mod proxy;
 pub mod table;
 pub mod tools;
+pub mod watched;

@@ -10,10 +10,16 @@ use local::standin::{Standin, StandinOptions, signature};
 use serde_json::{Value, json};
 
 use crate::binaries::binary;
+use crate::contents::Contents;
 use crate::table::Table;
+use crate::watched::Watched;
 
 /// The secret with which webhooks are signed.
 pub const SECRET: &str = "secret-local";
+/// The SDK key that the stand-in takes.
+pub const SDK_KEY: &str = "sdk-local";
+/// The secret of the functions' AWS credentials.
+pub const AWS_SECRET: &str = "aws-secret-local";
 
 /// An embedded DynamoDB with an empty table, and a stand-in of LaunchDarkly; all of it ends when it is dropped.
 pub struct Pipeline {
@@ -51,7 +57,7 @@ impl Pipeline {
             .envs(self.table.variables(&self.dynamodb.endpoint()))
             .env("AWS_REGION", "eu-west-1")
             .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
             .env("LAUNCHDARKLY_BASE_URI", self.launchdarkly.url())
             .env("LAUNCHDARKLY_EVENTS_URI", self.launchdarkly.url())
     }
@@ -59,12 +65,40 @@ impl Pipeline {
     /// The `store` function with its secrets in variables.
     pub fn store(&self) -> Result<Function> {
         let function = self.function(binary("store")?);
-        Ok(function.env("LAUNCHDARKLY_SDK_KEY", "sdk-local").env("LAUNCHDARKLY_WEBHOOK_SECRET", SECRET))
+        Ok(function.env("LAUNCHDARKLY_SDK_KEY", SDK_KEY).env("LAUNCHDARKLY_WEBHOOK_SECRET", SECRET))
     }
 
     /// The `reader` function, which looks at the table at each call.
     pub fn reader(&self) -> Result<Function> {
         Ok(self.function(binary("reader")?).env("LAUNCHDARKLY_CACHE_TTL", "0"))
+    }
+
+    /// A `store` that runs, and whose outputs are searched for secrets.
+    pub async fn watched(&self) -> Result<Watched> {
+        Watched::start(&self.store()?).await
+    }
+
+    /// The same, having filled the table.
+    pub async fn watched_and_filled(&self) -> Result<Watched> {
+        let store = self.watched().await?;
+        let summary = store.run().await?;
+        anyhow::ensure!(summary["outcome"] == "updated", "an empty table was not filled: {summary}");
+        Ok(store)
+    }
+
+    /// What the table holds.
+    pub async fn contents(&self) -> Result<Contents> {
+        Contents::of(&self.table).await
+    }
+
+    /// The payload that LaunchDarkly has now.
+    pub fn payload(&self) -> Result<String> {
+        Ok(String::from_utf8(self.launchdarkly.data().to_vec())?)
+    }
+
+    /// Fails unless the table's official layout is LaunchDarkly's payload.
+    pub async fn ensure_synced(&self) -> Result<()> {
+        self.contents().await?.ensure_is("", &self.payload()?)
     }
 
     /// A `store` that runs and has filled the table.
@@ -112,6 +146,14 @@ pub struct HttpAnswer {
     pub body: Value,
     /// The headers.
     pub headers: Value,
+}
+
+impl HttpAnswer {
+    /// A header, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_object()?.iter();
+        headers.filter(|(known, _)| known.eq_ignore_ascii_case(name)).find_map(|(_, value)| value.as_str())
+    }
 }
 
 /// Delivers an event that is an HTTP request, and takes the answer apart.

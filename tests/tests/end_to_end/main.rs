@@ -3,10 +3,16 @@
 //! - `webhook`: who is let in, and with which answer
 //! - `sync`: what reaches the table, and what does not
 //! - `upstream_faults`: a LaunchDarkly that misbehaves
-//! - `table_faults`: a table that is missing, wrong, damaged or slow
-//! - `configuration`: variables and secrets
+//! - `table_faults`: a table that is missing, wrong or slow, and stores that are stopped in the middle
+//! - `healing`: a table that somebody has damaged
+//! - `races`: many stores at once
+//! - `configuration`: variables, logs and metrics
+//! - `secrets`: secrets in the Parameter Store
 
 mod configuration;
+mod healing;
+mod races;
+mod secrets;
 mod sync;
 mod table_faults;
 mod upstream_faults;
