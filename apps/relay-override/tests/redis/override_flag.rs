@@ -141,7 +141,7 @@ fn other_prefixes_are_found_by_option_and_variable() {
 }
 
 #[test]
-fn writers_at_the_same_time_do_not_undo_each_other() {
+fn overrides_at_the_same_time_are_recorded_in_their_order() {
     let server = Server::start();
     server.put("f", &flag(false, 1));
     for index in 0..20 {
@@ -165,6 +165,30 @@ fn writers_at_the_same_time_do_not_undo_each_other() {
 }
 
 #[test]
+fn overrides_from_several_machines_at_once_are_all_counted() {
+    let server = Server::start();
+    server.put("f", &flag(false, 1));
+    // Each with a journal of its own, as on machines of their own: only Redis keeps them apart.
+    let stages: Vec<_> = (0..16).map(|_| Stage::new(&[&server.address()])).collect();
+    let mut updates = 0;
+    for round in 0..4 {
+        let start = |(index, stage): (usize, &Stage)| {
+            let mut command = stage.command(if (index + round) % 2 == 0 { ON } else { OFF });
+            command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        let running: Vec<_> = stages.iter().enumerate().map(start).collect();
+        for child in running {
+            let output = child.wait_with_output().unwrap();
+            let line = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{line}");
+            updates += u64::from(line.contains("updated"));
+        }
+    }
+    let held: serde_json::Value = serde_json::from_str(&server.get("f").unwrap()).unwrap();
+    assert_eq!(held["version"], 1 + updates);
+}
+
+#[test]
 fn a_dry_run_touches_nothing() {
     let server = Server::start();
     server.put("f", &flag(false, 1));
@@ -173,6 +197,23 @@ fn a_dry_run_touches_nothing() {
     assert_eq!((ran.code, ran.out), (0, format!("{}  would update v1 → v2\n", server.address())));
     assert_eq!(server.get("f"), Some(flag(false, 1)));
     assert!(!stage.path("replay").exists());
+}
+
+#[test]
+fn tls_trusts_the_authority_that_it_is_told_and_no_other() {
+    let (server, folder) = Server::with_tls();
+    let socket = format!("unix://{}", folder.path().join("socket").display());
+    let mut connection = redis::Client::open(socket.as_str()).unwrap().get_connection().unwrap();
+    redis::cmd("HSET").arg("ld:p:e:features").arg("f").arg(flag(false, 1)).exec(&mut connection).unwrap();
+    let stage = Stage::new(&[&format!("rediss://localhost:{}", server.port)]);
+    let ran = stage.run(ON);
+    assert!(ran.code == 1 && ran.out.contains("unreachable: ") && ran.out.contains("UnknownIssuer"), "{ran:?}");
+    let stage = stage.with("REDIS_CA_FILE", folder.path().join("ca.pem").to_str().unwrap());
+    let ran = stage.run(ON);
+    assert_eq!((ran.code, ran.out), (0, format!("localhost:{}  updated v1 → v2\n", server.port)), "{}", ran.err);
+    let ran = stage.with("REDIS_HOSTS", &format!("rediss://127.0.0.1:{}", server.port)).run(OFF);
+    assert!(ran.code == 1 && ran.out.contains("unreachable: "), "{ran:?}");
+    assert_eq!(Stage::new(&[&socket]).run(OFF).code, 0);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
 pub(crate) struct Server {
     process: Child,
     folder: tempfile::TempDir,
@@ -25,6 +27,36 @@ impl Server {
             }
         }
         panic!("no redis-server starts; is it installed?");
+    }
+
+    /// Starts one that speaks TLS only, and gives the folder with `ca.pem`, the authority to
+    /// trust for it, and `socket`, which needs no TLS.
+    pub(crate) fn with_tls() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(path("ca.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let issuer = Issuer::new(parameters, key);
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(path("cert.pem"), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
+        for _ in 0..20 {
+            let port = free_port();
+            let mut command = Command::new("redis-server");
+            command.args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"]);
+            command.args(["--tls-port", &port.to_string(), "--tls-cert-file", &path("cert.pem")]);
+            command.args(["--tls-key-file", &path("key.pem"), "--tls-ca-cert-file", &path("ca.pem")]);
+            command.args(["--unixsocket", &path("socket"), "--dir", &path("")]);
+            if let Some(server) =
+                Self::spawn(command, port, tempfile::tempdir().unwrap(), "Ready to accept connections")
+            {
+                return (server, folder);
+            }
+        }
+        panic!("no redis-server with TLS starts; is it installed?");
     }
 
     /// Starts a sentinel with a configuration, which it will write to.
