@@ -102,8 +102,8 @@ struct Played {
     records: Vec<Record>,
     /// What LaunchDarkly made of it.
     after: FlagState,
-    /// Whether LaunchDarkly's flag is known to be what the stores hold, but for `on` and
-    /// `version`.
+    /// Whether nothing says that LaunchDarkly's flag is another than what was overridden, but for
+    /// `on` and `version`.
     is_otherwise_same: bool,
 }
 
@@ -214,7 +214,8 @@ impl Playback<'_, '_> {
         let flag = &step.entry.change.flag;
         let known = self.played.iter().position(|played| played.flag == *flag).map(|at| self.played.remove(at));
         let was_same = known.as_ref().is_none_or(|played| played.is_otherwise_same);
-        let is_otherwise_same = was_same && expected == Some(before.version) && after.version <= before.version + 1;
+        let is_as_expected = expected.is_none_or(|expected| expected == before.version);
+        let is_otherwise_same = was_same && is_as_expected && after.version <= before.version + 1;
         let mut records = known.map_or_else(Vec::new, |played| played.records);
         for entry in step.earlier.iter().chain([&step.entry]) {
             let launchdarkly_version = Some(after.version);

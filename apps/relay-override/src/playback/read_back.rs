@@ -39,7 +39,8 @@ pub(super) async fn run<S: Store>(
         for (played, brought) in played.iter().zip(brought) {
             let flag = &played.flag;
             match brought {
-                Brought::Equal => {}
+                // Why it is not known has been said.
+                Brought::Equal | Brought::Unknown => {}
                 Brought::Set { from, to } => {
                     console
                         .say(format_args!("{}  {flag}: brought to LaunchDarkly's v{to} (held v{from})", store.name()));
@@ -87,6 +88,7 @@ async fn fetch(played: &[Played], launchdarkly: &LaunchDarkly, console: &mut Con
 /// What became of a flag in a store.
 enum Brought {
     Equal,
+    Unknown,
     Set { from: u64, to: u64 },
     Absent,
     Newer { version: u64 },
@@ -102,6 +104,9 @@ async fn bring_all<S: Store>(store: &S, played: &[Played], texts: &Texts) -> Vec
 }
 
 async fn bring<S: Store>(store: &S, played: &Played, text: Option<&String>) -> Brought {
+    if !played.is_otherwise_same && text.is_none() {
+        return Brought::Unknown;
+    }
     let hosts = played.records.iter().filter_map(|record| record.hosts.get(store.name()));
     let overrides: Vec<u64> = hosts.map(|host| host.override_version).collect();
     let edit = |held: &str| target(held, played.after, &overrides, text.map(String::as_str));
@@ -127,8 +132,13 @@ fn target(
     text: Option<&str>,
 ) -> Result<Option<String>, FlagJsonError> {
     let flag = FlagJson::parse(held)?;
+    let is_override = overrides.contains(&flag.version());
     // Written after the override, by the Relay Proxy: newer than what we know.
-    if flag.version() > launchdarkly.version && !overrides.contains(&flag.version()) {
+    if flag.version() > launchdarkly.version && !is_override {
+        return Ok(None);
+    }
+    // It lacks more than this change; LaunchDarkly's is newer, and the Relay Proxy will write it.
+    if text.is_none() && flag.version() < launchdarkly.version && !is_override {
         return Ok(None);
     }
     let is_so = flag.version() == launchdarkly.version && flag.on() == Some(launchdarkly.on);
@@ -159,7 +169,9 @@ mod tests {
             (state(14, false), &[14], None, Some(r#"{"on":false,"version":14,"x":1.0}"#)),
             (state(14, true), &[14], Some(theirs), Some(theirs)),
             (state(14, true), &[14], Some(held), None),
-            // LaunchDarkly is ahead.
+            // LaunchDarkly is ahead: by this playback, or by more.
+            (state(20, false), &[], None, None),
+            (state(20, false), &[], Some(theirs), Some(theirs)),
             (state(20, false), &[14], None, Some(r#"{"on":false,"version":20,"x":1.0}"#)),
         ] {
             let target = target(held, launchdarkly, overrides, text).unwrap();

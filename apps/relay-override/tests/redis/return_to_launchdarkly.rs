@@ -144,6 +144,23 @@ async fn the_same_number_over_other_content_does_not_last() {
 }
 
 #[tokio::test]
+async fn a_store_is_left_alone_where_launchdarklys_json_cannot_be_had() {
+    // On and version alone would put LaunchDarkly's number over other content.
+    let (server, standin) = (Server::start(), standin().await);
+    server.put("f", FLAG);
+    let stage = stage(&server, &standin).with("LAUNCHDARKLY_BASE_URI", "http://127.0.0.1:9");
+    assert_eq!(run(&stage, ON).await.code, 0);
+    let overridden = server.get("f");
+    standin.set_field(ItemKind::Flag, "f", "fallthrough", json!({"variation": 1})).unwrap();
+    let ran = run(&stage, "playback --force").await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("read back p/e: fetch LaunchDarkly's flags"), "{ran:?}");
+    assert!(ran.err.contains("restart the Relay Proxy"), "{ran:?}");
+    assert_eq!((theirs(&standin, "f"), server.get("f")), ("true v14".to_owned(), overridden));
+    assert_eq!(stage.pending().len(), 0);
+}
+
+#[tokio::test]
 async fn a_refusal_stays_and_other_flags_go_on() {
     let (server, standin) = (Server::start(), standin().await);
     for flag in ["a", "f", "g"] {
