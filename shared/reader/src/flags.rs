@@ -250,8 +250,7 @@ impl Flags {
             Delivery::Nothing => {}
             Delivery::Done(evaluations) => tracing::debug!(evaluations, "events sent"),
             Delivery::TimedOut => {
-                let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(within_ms, "events could not be sent in time; what is left goes with the next ones");
+                tracing::warn!("events could not be sent in time; what is left goes with the next ones");
             }
             Delivery::Failed(error) => tracing::error!(%error, "events cannot be sent"),
         }
