@@ -21,6 +21,9 @@ const RESERVE_MS: u64 = 1_500;
 /// The first pause before LaunchDarkly is asked again; it doubles up to [`MAX_PAUSE_MS`].
 const FIRST_PAUSE_MS: u64 = 100;
 const MAX_PAUSE_MS: u64 = 1_000;
+/// How long a whole sync may ask again, as the caller's time allows: where reading a large table takes longer than a
+/// confirmation, there must be room for a second answer all the same.
+const WHOLE_WINDOW: Duration = Duration::from_secs(30);
 
 /// Brings one environment's part of a table up to LaunchDarkly's payload; kept from one sync to the next, it need not
 /// read again the base that it has read.
@@ -155,7 +158,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         let inited = self.table.inited().await?;
         let mut judge = Judge::new(&request.thoroughness, CONFIRMATION);
         let window = match request.thoroughness {
-            Thoroughness::Whole => CONFIRMATION * 2,
+            Thoroughness::Whole => WHOLE_WINDOW,
             Thoroughness::Quick { .. } => self.settings.freshness_window,
         };
         let limit_ms = limit(self.clock.now_ms(), window, request);

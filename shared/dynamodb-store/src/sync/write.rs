@@ -16,6 +16,8 @@ use crate::table::{BasePointer, Chunk, CommitError, Head, Lease, MAX_CHUNK_BYTES
 
 /// How much longer than its holder a lease lives.
 const LEASE_MARGIN_MS: u64 = 1_000;
+/// The longest that a holder is waited for, whatever time it was given: no function lives longer.
+const MAX_LEASE_MS: u64 = 15 * 60 * 1_000;
 /// How often a write is made again whose answer got lost.
 const LOST_ANSWERS: u32 = 5;
 /// What an action takes besides an item's JSON or a chunk's bytes; from above.
@@ -54,7 +56,8 @@ async fn write_behind_lease<T: Table, C: Clock>(
     seen: &SeenHead,
     deadline_ms: u64,
 ) -> Result<Head, CommitError> {
-    let lease = Lease { expires_at_ms: deadline_ms.saturating_add(LEASE_MARGIN_MS) };
+    let end_ms = deadline_ms.min(clock.now_ms().saturating_add(MAX_LEASE_MS));
+    let lease = Lease { expires_at_ms: end_ms.saturating_add(LEASE_MARGIN_MS) };
     let announced = announcement(seen, &plan.head, clock.draw(), lease);
     let nonce = announced.nonce;
     commit_head(table, clock, vec![head_write(announced, seen.nonce)], nonce).await?;
