@@ -132,7 +132,9 @@ impl DynamoDbTable {
             if open.is_empty() {
                 return Ok(found);
             }
-            pause(retry).await;
+            if retry < RETRIES {
+                pause(retry).await;
+            }
         }
         Err(TableError::without_source(action, &self.name, TableCause::Throttled))
     }
@@ -212,15 +214,8 @@ impl DynamoDbTable {
             TransactWriteItemsError::TransactionCanceledException(cancelled) => {
                 let codes: Vec<_> =
                     cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
-                let failed = |of_head: bool| {
-                    codes
-                        .iter()
-                        .zip(about_head)
-                        .any(|(code, head)| *code == "ConditionalCheckFailed" && *head == of_head)
-                };
-                let (head, item) = (failed(true), failed(false));
-                if head || item {
-                    Verdict::Failed(CommitError::Overtaken { head, item })
+                if let Some(overtaken) = overtaken(&codes, about_head) {
+                    Verdict::Failed(overtaken)
                 } else if codes.iter().all(|code| matches!(*code, "None" | "TransactionConflict") || is_throttled(code))
                 {
                     Verdict::Again(TableCause::Throttled)
@@ -236,8 +231,11 @@ impl DynamoDbTable {
             }
             _ => {
                 let error = TableError::from_sdk(COMMIT, &self.name, error);
-                let unknown = matches!(error.cause, TableCause::Unavailable(_));
-                Verdict::Failed(if unknown { CommitError::Unknown(error) } else { error.into() })
+                match error.cause {
+                    TableCause::Throttled => Verdict::Again(TableCause::Throttled),
+                    TableCause::Unavailable(_) => Verdict::Failed(CommitError::Unknown(error)),
+                    _ => Verdict::Failed(error.into()),
+                }
             }
         }
     }
@@ -248,6 +246,17 @@ const COMMIT: &str = "write a transaction";
 enum Verdict {
     Again(TableCause),
     Failed(CommitError),
+}
+
+/// Whether a condition did not hold. An item that has moved while the head is in conflict was moved by whoever is writing
+/// the head, and not by a stranger.
+fn overtaken(codes: &[&str], about_head: &[bool]) -> Option<CommitError> {
+    let any = |expected: &str, of_head: bool| {
+        codes.iter().zip(about_head).any(|(code, head)| *code == expected && *head == of_head)
+    };
+    let item = any("ConditionalCheckFailed", false);
+    let head = any("ConditionalCheckFailed", true) || (item && any("TransactionConflict", true));
+    (head || item).then_some(CommitError::Overtaken { head, item })
 }
 
 fn is_throttled(code: &str) -> bool {
@@ -324,12 +333,56 @@ impl Table for DynamoDbTable {
                     Verdict::Again(cause) => last = cause,
                 },
             }
-            pause(retry).await;
+            if retry < RETRIES {
+                pause(retry).await;
+            }
         }
         Err(TableError::without_source(COMMIT, &self.name, last).into())
     }
 
     fn fits(&self, kind: Kind, key: &str, json: &str) -> bool {
         fits(&self.layout.items(kind), key, json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::BehaviorVersion;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+
+    use super::*;
+
+    #[test]
+    fn an_item_that_moved_with_the_head_is_no_strangers_doing() {
+        for (codes, expected) in [
+            (["None", "None"], None),
+            (["None", "TransactionConflict"], None),
+            (["ConditionalCheckFailed", "None"], Some((false, true))),
+            (["None", "ConditionalCheckFailed"], Some((true, false))),
+            (["ConditionalCheckFailed", "TransactionConflict"], Some((true, true))),
+        ] {
+            let moved = overtaken(&codes, &[false, true]).map(|error| match error {
+                CommitError::Overtaken { head, item } => (head, item),
+                CommitError::Unknown(_) | CommitError::Table(_) => panic!("{error}"),
+            });
+            assert_eq!(moved, expected, "for {codes:?}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_is_throttled_as_a_whole_is_tried_again() {
+        let config = aws_sdk_dynamodb::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let table = DynamoDbTable::new(Client::from_conf(config), "t", "");
+        let verdict = |code: &str| {
+            let error = TransactWriteItemsError::generic(ErrorMetadata::builder().code(code).build());
+            let answer = aws_sdk_dynamodb::config::http::HttpResponse::new(
+                400.try_into().unwrap(),
+                aws_smithy_types::body::SdkBody::empty(),
+            );
+            table.cancelled(SdkError::service_error(error, answer), &[])
+        };
+        assert!(matches!(verdict("ThrottlingException"), Verdict::Again(TableCause::Throttled)));
+        assert!(matches!(verdict("InternalServerError"), Verdict::Failed(CommitError::Unknown(_))));
+        assert!(matches!(verdict("AccessDeniedException"), Verdict::Failed(CommitError::Table(_))));
     }
 }
