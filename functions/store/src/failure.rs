@@ -117,7 +117,7 @@ fn sync_status(error: &SyncError<UpstreamError>) -> (u16, &'static str) {
         SyncError::Empty { .. } => (502, "payload-empty"),
         SyncError::Table(error) if error.cause.is_transient() => (503, "table-unavailable"),
         SyncError::Table(_) => (500, "table-misconfigured"),
-        SyncError::Snapshot(_) | SyncError::Overtaken { .. } => (503, "table-contended"),
+        SyncError::Overtaken { .. } => (503, "table-contended"),
         SyncError::Busy { .. } => (503, "table-busy"),
         SyncError::OutOfTime => (503, "out-of-time"),
     }

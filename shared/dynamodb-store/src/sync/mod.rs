@@ -24,7 +24,6 @@ use flagcache_payload::{ItemId, PayloadError};
 pub use clock::{Clock, SystemClock};
 pub use driver::Syncer;
 
-use crate::snapshot::CorruptSnapshot;
 use crate::table::TableError;
 
 /// Where payloads come from.
@@ -150,10 +149,10 @@ pub struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError<U: Error + 'static> {
     /// LaunchDarkly gave no payload.
-    #[error("fetch the payload")]
-    Upstream(#[source] U),
-    /// LaunchDarkly's answer is no payload.
     #[error(transparent)]
+    Upstream(U),
+    /// LaunchDarkly's answer is no payload.
+    #[error("read LaunchDarkly's answer")]
     Payload(#[from] PayloadError),
     /// LaunchDarkly's answer would empty the table.
     #[error(
@@ -167,27 +166,24 @@ pub enum SyncError<U: Error + 'static> {
         held: u64,
     },
     /// LaunchDarkly answered 304 to a question that named no `ETag`.
-    #[error("LaunchDarkly answered `not modified` to a request without `If-None-Match`")]
+    #[error("read LaunchDarkly's answer: it is `not modified`, but the request had no `If-None-Match`")]
     NotModified,
     /// The table could not be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// A snapshot that was just read is broken, and stayed so.
-    #[error(transparent)]
-    Snapshot(#[from] CorruptSnapshot),
     /// Somebody else is filling the table, and was not done in time.
-    #[error("another sync is writing; its lease ends in {} ms", .remaining_ms)]
+    #[error("wait for another sync that is writing: its lease ends only in {remaining_ms} ms")]
     Busy {
         /// How long its lease still lasts, in milliseconds.
         remaining_ms: u64,
     },
     /// Others were faster, again and again.
-    #[error("{attempts} attempts were overtaken by other writers; the next sync will catch up")]
+    #[error("write before others do: {attempts} attempts were overtaken; the next sync will catch up")]
     Overtaken {
         /// How many.
         attempts: u32,
     },
     /// Time was up.
-    #[error("no time was left to finish")]
+    #[error("finish in time: the caller's deadline is near; the next sync will catch up")]
     OutOfTime,
 }
