@@ -1,10 +1,11 @@
 //! The house rules that a compiler does not know.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the repository's root")
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// All files below the folders of the workspace with this ending.
@@ -12,8 +13,7 @@ fn files(ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open: Vec<_> = ["apps", "functions", "shared", "tests"].map(|folder| root().join(folder)).into();
     while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
             match path.extension() {
                 _ if path.is_dir() => open.push(path),
                 Some(extension) if extension == ending => found.push(path),
@@ -21,11 +21,14 @@ fn files(ending: &str) -> Vec<PathBuf> {
             }
         }
     }
+    assert!(!found.is_empty(), "no .{ending} file was found below {}", root().display());
     found
 }
 
 fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap()
+    let text = fs::read_to_string(path);
+    assert!(text.is_ok(), "{} cannot be read", path.display());
+    text.unwrap_or_default()
 }
 
 fn variables(text: &str) -> BTreeSet<String> {
