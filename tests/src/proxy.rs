@@ -1,7 +1,7 @@
 //! A proxy in front of DynamoDB that counts what a program asks of it and what that would cost.
 //!
 //! It works for any client of any language: requests are counted by operation, and capacity units
-//! are computed by the published rules ([`units`]) from the sizes of the items themselves, which
+//! are computed by the published rules (`units`) from the sizes of the items themselves, which
 //! the proxy looks up behind the client's back. So it slows its client down: count in one run,
 //! measure times in another. It can also misbehave as told ([`Fault`]), which no emulator does.
 

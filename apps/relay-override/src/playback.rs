@@ -3,7 +3,7 @@
 //! Changes of one flag keep their order: where one stays, so do the later ones of its flag, while
 //! other flags go on. A change moves to `archive` as soon as LaunchDarkly has it, so that a
 //! playback that is cut short goes on where it was. Afterwards both sides are read back
-//! ([`read_back`]): an override raised the version in Redis, and LaunchDarkly's next real change
+//! (`read_back`): an override raised the version in Redis, and LaunchDarkly's next real change
 //! could carry that very number and be refused as not newer.
 
 mod conflict;

@@ -2,7 +2,7 @@
 //!
 //! Keys and format: `launchdarkly/ld-relay`, `docs/configuration.md`. Every environment of the
 //! project gets the prefix under which `rc` overrides its flags, so that the two always agree. The
-//! file holds SDK keys, so that only its owner may read it. Rendering is pure ([`render`]).
+//! file holds SDK keys, so that only its owner may read it. Rendering is pure (`render`).
 
 mod ini;
 mod render;

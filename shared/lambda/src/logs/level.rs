@@ -32,6 +32,10 @@ pub struct LevelError {
 const NOISY: [&str; 10] =
     ["aws_", "eventsource_client", "h2", "hyper", "lambda_runtime", "mio", "reqwest", "rustls", "tokio", "tower"];
 
+/// Those whose lines below a warning hold what no log may: contexts, request headers, bodies.
+const TALKATIVE: [&str; 4] =
+    ["aws_", "eventsource_client", "launchdarkly_sdk_transport", "launchdarkly_server_sdk::events"];
+
 impl Level {
     /// The level that the environment asks for, `INFO` where the variable is unset or empty.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, LevelError> {
@@ -51,7 +55,8 @@ impl Level {
         if severity > self.tracing_filter() {
             return false;
         }
-        severity <= tracing::Level::WARN || self == Self::Debug || !NOISY.iter().any(|noisy| target.starts_with(noisy))
+        let comes_from = |crates: &[&str]| crates.iter().any(|name| target.starts_with(name));
+        severity <= tracing::Level::WARN || !comes_from(&TALKATIVE) && (self == Self::Debug || !comes_from(&NOISY))
     }
 
     pub(super) fn tracing_filter(self) -> tracing::level_filters::LevelFilter {
@@ -127,6 +132,10 @@ mod tests {
             (Level::Info, Severity::WARN, "aws_config::imds", true),
             (Level::Warning, Severity::INFO, "store", false),
             (Level::Debug, Severity::DEBUG, "hyper::client", true),
+            (Level::Debug, Severity::DEBUG, "aws_smithy_runtime::client", false),
+            (Level::Debug, Severity::DEBUG, "launchdarkly_server_sdk::events::sender", false),
+            (Level::Debug, Severity::ERROR, "launchdarkly_server_sdk::events::sender", true),
+            (Level::Debug, Severity::DEBUG, "launchdarkly_server_sdk::client", true),
             (Level::Debug, Severity::TRACE, "store", false),
             (Level::Critical, Severity::ERROR, "store", true),
             (Level::Critical, Severity::WARN, "store", false),
