@@ -245,8 +245,9 @@ async fn a_large_write_that_fails_half_way_is_finished_by_the_next() -> Result<(
     let pipeline = Pipeline::start_with_payload(&generate::payload(22, 400, 10)).await?;
     let (proxy, function) = behind(&pipeline).await?;
     let store = Watched::start(&function).await?;
-    proxy.inject(Fault::once(Misbehaviour::throttled()).at("TransactWriteItems").after(3).times(3));
-    assert_eq!(store.fault(&json!({})).await?.0, "table-unavailable");
+    let denied = Misbehaviour::error("AccessDeniedException", "not authorized any more");
+    proxy.inject(Fault::once(denied).at("TransactWriteItems").after(3));
+    assert_eq!(store.fault(&json!({})).await?.0, "table-misconfigured");
     let half = pipeline.contents().await?;
     assert!(!half.is_marked("") && !half.keys("features").is_empty(), "it did not fail in the middle");
     // Its lease is given back, so that nobody has to wait.

@@ -273,6 +273,35 @@ async fn required_signatures_are_checked_against_the_secret() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_sample_invocations_do_what_their_names_say() -> Result<()> {
+    let pipeline = Pipeline::start().await?;
+    // The change that they tell of has never happened here, and is not waited for.
+    let store = Watched::start(&pipeline.store()?.env("LAUNCHDARKLY_FRESHNESS_WINDOW_MS", "0")).await?;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
+    let mut tried = 0;
+    for file in std::fs::read_dir(folder)? {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if !name.starts_with("store-") {
+            continue;
+        }
+        let event: Value = serde_json::from_slice(&std::fs::read(file.path())?).with_context(|| name.clone())?;
+        let answer = store.invoke(&event).await.with_context(|| name.clone())?;
+        let expected = match name.as_str() {
+            "store-schedule.json" => json!("schedule"),
+            "store-manual.json" => json!("manual"),
+            "store-webhook-v2-unsigned.json" | "store-webhook-v2-tampered.json" => json!(401),
+            _ => json!(200),
+        };
+        let found = answer.get("trigger").or_else(|| answer.get("statusCode"));
+        assert_eq!(found, Some(&expected), "{name}: {answer}");
+        tried += 1;
+    }
+    assert!(tried >= 8, "only {tried} samples were found");
+    pipeline.ensure_synced().await
+}
+
+#[tokio::test]
 async fn any_other_event_is_a_schedule_or_a_manual_run() -> Result<()> {
     let pipeline = Pipeline::start().await?;
     let store = pipeline.watched().await?;
