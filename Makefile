@@ -36,10 +36,12 @@ test: ## Run all tests that need nothing but Rust
 	cargo test --locked --workspace
 
 .PHONY: test-interop
-test-interop: ## Run the tests against DynamoDB Local and LaunchDarkly's other SDKs (installs them into .tools)
+test-interop: ## Run the tests against DynamoDB Local, Redis and LaunchDarkly's other SDKs (installs them)
 	tests/interop/install
+	tests/interop/install-redis
 	cargo build --locked $(FUNCTIONS)
 	cargo test --locked -p flagcache-tests --features interop --test interop
+	cargo test --locked -p relay-override --features interop --test redis
 
 .PHONY: lint
 lint: ## Check format, lints and documentation
