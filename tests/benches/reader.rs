@@ -17,6 +17,8 @@ use std::time::Duration;
 const SEED: u64 = 1;
 /// Rounds of warm invocations, and how many of one and of all flags each has.
 const WARM: (usize, usize, usize) = (10, 200, 20);
+/// Rounds that do not count: the emulator is a JVM, which compiles each of its paths only after many requests.
+const WARM_UP: usize = 15;
 
 /// Fills a table, with our store where it is built, and measures all readers over it.
 pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: usize) -> Result<Report> {
@@ -52,9 +54,12 @@ pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: u
 
 async fn cold(report: &mut Report, what: &str, contestants: &[Contestant], event: &Value, runs: usize) -> Result<()> {
     let mut seen: Vec<Vec<ColdStart>> = contestants.iter().map(|_| Vec::new()).collect();
-    for _ in 0..runs {
+    for round in 0..WARM_UP + runs {
         for (contestant, seen) in contestants.iter().zip(&mut seen) {
-            seen.push(contestant.cold_start(event).await?);
+            let start = contestant.cold_start(event).await?;
+            if round >= WARM_UP {
+                seen.push(start);
+            }
         }
     }
     let each = |figure: fn(&ColdStart) -> Duration| -> Vec<Duration> {
