@@ -197,23 +197,20 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             new_lineage: self.clock.draw(),
             nonce: self.clock.draw(),
         };
-        let plan = plan(&self.table, &answer.payload, judgement, &kept, survey, circumstances);
+        let mut plan = plan(&self.table, &answer.payload, judgement, &kept, survey, circumstances);
         let summary = summary(&plan, judgement.fresh);
-        let mut outcome = plan.outcome();
-        let mut plan = plan;
-        if let (Outcome::Unchanged, Some(head)) = (outcome, head) {
+        if let (Outcome::Unchanged, Some(head)) = (summary.outcome, head) {
             if head.etag == plan.head.etag && head.lease.is_none() {
                 return Ok(Ended::Done(Summary { generation: head.generation, ..summary }));
             }
             // Only the ETag is news: the next sync can be told that nothing has changed.
             plan.head.generation = head.generation;
-            outcome = Outcome::Unchanged;
         }
         let base = plan.base.clone();
         match write(&self.table, &self.clock, plan, seen, request.deadline_ms).await {
             Ok(head) => {
                 self.remember_written(&head, base);
-                Ok(Ended::Done(Summary { outcome, generation: head.generation, ..summary }))
+                Ok(Ended::Done(Summary { generation: head.generation, ..summary }))
             }
             Err(CommitError::Overtaken { item: true, head: false }) => Ok(Ended::NotAsTheHeadSays),
             Err(CommitError::Overtaken { .. }) => Ok(Ended::Overtaken),
