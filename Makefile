@@ -28,6 +28,47 @@ up: ## Keep the local pipeline running, to play with
 	cargo build --release --locked $(FUNCTIONS) -p local
 	target/release/local up
 
+##### In AWS: ENV is the environment, staging where it is not said
+
+ENV ?= staging
+export ENV
+
+.PHONY: deploy
+deploy: ## Build the functions and create or update the stack of ENV (staging)
+	@make/deploy
+
+.PHONY: staging
+staging: ## The same as: make deploy ENV=staging
+	@ENV=staging make/deploy
+
+.PHONY: production
+production: ## The same as: make deploy ENV=production
+	@ENV=production make/deploy
+
+.PHONY: url
+url: ## Print the webhook's URL of ENV
+	@make/url
+
+.PHONY: connect
+connect: ## Make LaunchDarkly send its webhook to ENV (LD_API_KEY; without it, says what to paste)
+	@make/connect
+
+.PHONY: invoke
+invoke: ## Run store in ENV once and print its summary (FUNCTION=reader, EVENT=events/….json)
+	@make/invoke
+
+.PHONY: logs-store
+logs-store: ## Show and follow the log of store in ENV (SINCE='2h ago', FOLLOW=no)
+	@make/logs store
+
+.PHONY: logs-reader
+logs-reader: ## Show and follow the log of reader in ENV
+	@make/logs reader
+
+.PHONY: destroy
+destroy: ## Delete the stack of ENV; asks first, and twice where it is production
+	@make/destroy
+
 ##### Checks
 
 .PHONY: test
@@ -48,6 +89,10 @@ lint: ## Check format, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: lint-template
+lint-template: ## Check template.yaml and samconfig.toml without an AWS account (installs cfn-lint and sam)
+	@make/lint-template
 
 .PHONY: bench
 bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, in one run
