@@ -24,6 +24,9 @@ pub const EVENTS_URI: &str = "https://events.launchdarkly.com";
 /// How long a connection to the events service may take to come about, and to answer. The SDK sets no bound.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many events the SDK takes in at once unless told otherwise, its own default.
+const EVENTS_CAPACITY: usize = 500;
+
 /// Why the SDK cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -121,7 +124,33 @@ pub fn daemon(
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.no_caching();
-    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events)
+    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events.then_some(EVENTS_CAPACITY))
+}
+
+/// The SDK reads flags from a store as in [`daemon`], may remember each for `remembered`, and takes in up to `capacity`
+/// events at once. For a process that records many events.
+pub fn recording(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: Arc<dyn PersistentDataStoreFactory>,
+    remembered: Duration,
+    capacity: usize,
+) -> Result<Config, ConfigError> {
+    let mut store = PersistentDataStoreBuilder::new(store);
+    store.cache_time(remembered);
+    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, Some(capacity))
+}
+
+/// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. For
+/// a process that passes changes on.
+pub fn following(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: Arc<dyn PersistentDataStoreFactory>,
+) -> Result<Config, ConfigError> {
+    let mut store = PersistentDataStoreBuilder::new(store);
+    store.no_caching();
+    build(streamed(key, endpoints, &store)?, endpoints, None)
 }
 
 /// The SDK follows LaunchDarkly's stream and keeps what it gets in a store as well.
@@ -133,15 +162,22 @@ pub fn streaming(
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.cache_forever();
-    let builder = base(key, endpoints).data_store(&store);
-    let builder = if endpoints.stream.is_encrypted() {
+    build(streamed(key, endpoints, &store)?, endpoints, events.then_some(EVENTS_CAPACITY))
+}
+
+fn streamed(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: &PersistentDataStoreBuilder,
+) -> Result<ConfigBuilder, ConfigError> {
+    let builder = base(key, endpoints).data_store(store);
+    Ok(if endpoints.stream.is_encrypted() {
         let mut source = StreamingDataSourceBuilder::new();
         builder.data_source(source.transport(transport(HyperTransport::new_https())?))
     } else {
         let mut source = StreamingDataSourceBuilder::new();
         builder.data_source(source.transport(transport(HyperTransport::new())?))
-    };
-    build(builder, endpoints, events)
+    })
 }
 
 fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {
@@ -152,16 +188,17 @@ fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {
     ConfigBuilder::new(key.expose()).service_endpoints(&services)
 }
 
-fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: bool) -> Result<Config, ConfigError> {
+/// With events where there is a capacity for them.
+fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<usize>) -> Result<Config, ConfigError> {
     let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
     let builder = match (events, endpoints.events.is_encrypted()) {
-        (false, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
-        (true, true) => {
-            builder.event_processor(EventProcessorBuilder::new().transport(transport(bounded.build_https())?))
-        }
-        (true, false) => {
-            builder.event_processor(EventProcessorBuilder::new().transport(transport(bounded.build_http())?))
-        }
+        (None, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
+        (Some(capacity), true) => builder.event_processor(
+            EventProcessorBuilder::new().capacity(capacity).transport(transport(bounded.build_https())?),
+        ),
+        (Some(capacity), false) => builder.event_processor(
+            EventProcessorBuilder::new().capacity(capacity).transport(transport(bounded.build_http())?),
+        ),
     };
     builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
 }

@@ -128,7 +128,7 @@ impl Events {
 }
 
 /// What the evaluator evaluates at the moment, as the SDK's client reads it. Nothing is written to it.
-struct Current(Arc<Evaluator>);
+pub(crate) struct Current(pub(crate) Arc<Evaluator>);
 
 impl Current {
     fn item(&self, kind: Kind, key: &str) -> Option<SerializedItem> {

@@ -83,6 +83,26 @@ impl<'a> OneFlag<'a> {
     }
 }
 
+/// One flag's value alone: `{"flag":KEY,"value":…,"initialized":…}`.
+#[derive(Debug, Serialize)]
+pub struct ValueOnly<'a> {
+    flag: &'a str,
+    value: Option<Value<'a>>,
+    initialized: bool,
+}
+
+impl<'a> ValueOnly<'a> {
+    /// The answer for a flag, with the default where the flag gave no value.
+    pub fn new(
+        key: &'a str,
+        evaluation: &'a Evaluation,
+        default: Option<&'a serde_json::Value>,
+        initialized: bool,
+    ) -> Self {
+        Self { flag: key, value: value_or(evaluation, default), initialized }
+    }
+}
+
 /// The default stands in wherever the flag gave no value, as with every SDK of LaunchDarkly's.
 fn value_or<'a>(evaluation: &'a Evaluation, default: Option<&'a serde_json::Value>) -> Option<Value<'a>> {
     evaluation.value.as_ref().map(Value::Flag).or_else(|| default.map(Value::Default))

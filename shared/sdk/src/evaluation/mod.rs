@@ -82,6 +82,13 @@ impl Evaluator {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
+    /// An evaluator of other items that knows what this one has decoded of JSON that is the same in both. This one goes
+    /// on as it is, for whoever has to evaluate twice over the same items.
+    #[must_use]
+    pub fn succeeded_by(&self, items: Arc<dyn Items>) -> Self {
+        Self { current: RwLock::new(Arc::new(self.parsed().succeeded_by(items))) }
+    }
+
     /// The items that are evaluated now.
     pub fn items(&self) -> Arc<dyn Items> {
         Arc::clone(self.parsed().items())

@@ -62,6 +62,11 @@ impl Contents {
         self.initialized
     }
 
+    /// The version of an item, also where the item is deleted and its place kept.
+    pub fn version(&self, kind: Kind, key: &str) -> Option<u64> {
+        self.held(kind).get(key).map(|entry| entry.version)
+    }
+
     /// The same with this item, or nothing where the item is no newer than what is held.
     pub(super) fn with(&self, kind: Kind, key: &str, item: SerializedItem) -> Option<Self> {
         if self.held(kind).get(key).is_some_and(|held| held.version >= item.version) {

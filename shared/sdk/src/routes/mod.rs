@@ -12,8 +12,8 @@ use launchdarkly_server_sdk_evaluation::Context;
 use serde::Serialize;
 
 pub use self::request::{Refusal, Request, query_pairs};
-use crate::evaluation::{Evaluator, Filter, Shape};
-use crate::json::{Everything, Failure, OneFlag};
+use crate::evaluation::{Evaluation, Evaluator, Filter, Shape};
+use crate::json::{Everything, Failure, OneFlag, ValueOnly};
 
 /// A path that is served here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,36 @@ pub fn answer(evaluator: &Evaluator, route: &Route<'_>, request: &Request<'_>, d
     }
 }
 
+/// Answers a `GET` for one flag's value alone, which is `false` where the flag gives none and the request no default, as
+/// with a boolean variation of LaunchDarkly's SDKs.
+pub fn answer_value(
+    evaluator: &Evaluator,
+    key: &str,
+    request: &Request<'_>,
+    default_key: &str,
+    initialized: bool,
+) -> Answer {
+    if request.method != "GET" {
+        return wrong_method(request.method, &["GET"]);
+    }
+    match request.words(default_key) {
+        Err(refusal) => refusal.into(),
+        Ok(words) => {
+            let default = words.default.unwrap_or(serde_json::Value::Bool(false));
+            let evaluation = evaluator.flag(key, &words.context);
+            let answer = Answer::ok(&ValueOnly::new(key, &evaluation, Some(&default), initialized));
+            let (context, flag) = (words.context, key.to_owned());
+            let evaluated = (!is_broken(&evaluation)).then_some(Evaluated {
+                context,
+                flag,
+                default: Some(default),
+                with_reason: false,
+            });
+            Answer { evaluated, ..answer }
+        }
+    }
+}
+
 /// Answers an invocation without HTTP: `{"context":{…},"flag":KEY,"default":…}`, as `POST /flags/KEY` or, with no flag
 /// named, `POST /flags` would be.
 pub fn answer_event(evaluator: &Evaluator, event: &[u8], default_key: &str) -> Answer {
@@ -113,10 +143,14 @@ fn one(evaluator: &Evaluator, key: &str, context: Context, default: Option<serde
     } else {
         Answer::ok(&OneFlag::new(key, &evaluation, default.as_ref()))
     };
-    // The SDK's client would take a broken flag for an unknown one and tell LaunchDarkly so.
-    let broken = evaluation.version.is_none() && !evaluation.is_unknown();
-    answer.evaluated = (!broken).then(|| Evaluated { context, flag: key.to_owned(), default, with_reason: true });
+    let evaluated = || Evaluated { context, flag: key.to_owned(), default, with_reason: true };
+    answer.evaluated = (!is_broken(&evaluation)).then(evaluated);
     answer
+}
+
+/// The SDK's client would take a broken flag for an unknown one and tell LaunchDarkly so; it is not recorded.
+pub const fn is_broken(evaluation: &Evaluation) -> bool {
+    evaluation.version.is_none() && !evaluation.is_unknown()
 }
 
 /// The answer to a method that a route does not know.

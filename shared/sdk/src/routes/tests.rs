@@ -179,3 +179,22 @@ fn an_answer_for_one_flag_says_what_was_evaluated_and_others_do_not() {
     assert!(answer(&evaluator(), &Route::One("broken".into()), &request, "f").evaluated.is_none());
     assert!(answer(&evaluator(), &Route::All, &request, "f").evaluated.is_none());
 }
+
+#[test]
+fn a_value_alone_is_false_where_there_is_none() {
+    let ask = |method: &str, key: &str, query: &str| {
+        let query = query_pairs(query);
+        let request = Request { method, query: &query, body: b"" };
+        answer_value(&evaluator(), key, &request, "server", true)
+    };
+    let plain = ask("GET", "plain", "");
+    assert_eq!(plain.body, r#"{"flag":"plain","value":{"n":1},"initialized":true}"#);
+    assert_eq!(plain.evaluated.unwrap().default, Some(json!(false)));
+    assert_eq!(ask("GET", "org", "key=acme&kind=org").body, r#"{"flag":"org","value":false,"initialized":true}"#);
+    assert_eq!(ask("GET", "unknown", "").body, r#"{"flag":"unknown","value":false,"initialized":true}"#);
+    assert_eq!(ask("GET", "unknown", "default=7").body, r#"{"flag":"unknown","value":7,"initialized":true}"#);
+    let broken = ask("GET", "broken", "");
+    assert!(broken.status == 200 && broken.evaluated.is_none());
+    assert_eq!(ask("GET", "plain", "kind=org").status, 400);
+    assert_eq!(ask("POST", "plain", "").status, 405);
+}

@@ -1,0 +1,119 @@
+//! From the configuration to a running group, or to the one process of `--dev`.
+//!
+//! The order matters: the port is taken before anything takes time, connections are let in when there is something to
+//! answer from, and until the last fork there is one thread.
+
+use std::io;
+
+use flagcache_launchdarkly::endpoints;
+use flagcache_payload::Kind;
+use flagcache_prefork::flags::preload::PreloadError;
+use flagcache_prefork::flags::{Preload, State, preload};
+use flagcache_prefork::{
+    Bound, ListenError, Listener, MasterError, Notifier, PidFile, PidFileError, Prepared, Settings, Worker, board,
+};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::config::{Config, ConfigError};
+use crate::exit::Exit;
+use crate::group::{self, Group};
+use crate::log::chain;
+
+/// Why the server does not run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Wrong options or variables.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No pid file.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// No master.
+    #[error(transparent)]
+    Master(#[from] MasterError),
+    /// No process of `--dev`.
+    #[error("start the only process")]
+    Dev(#[source] io::Error),
+}
+
+impl StartError {
+    /// How the program ends with it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) => Exit::Misused,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+enum Socket {
+    Bound(Bound),
+    Handed(Listener),
+}
+
+/// Runs the server until it is told to end.
+pub fn start(config: &Config) -> Result<(), StartError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let socket = match Listener::from_systemd(&variable)? {
+        Some(listener) => Socket::Handed(listener),
+        None => Socket::Bound(Bound::to(&config.bind)?),
+    };
+    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
+    raise_descriptor_limit();
+    let prepared = Prepared::new()?;
+    let state = if config.preload { preloaded(config, &prepared) } else { State::default() };
+    let listener = match socket {
+        Socket::Handed(listener) => listener,
+        Socket::Bound(bound) => bound.listen(config.backlog)?,
+    };
+    let address = listener.address().map_or_else(|_| config.bind.clone(), |address| address.to_string());
+    let (workers, threads) = (config.workers, config.threads);
+    if config.dev {
+        tracing::info!(address, threads, "serving from one process");
+        let worker = Worker::alone(prepared.board.row(0), &listener, config.graceful_timeout);
+        drop(prepared.release());
+        group::work(config, state, worker.map_err(StartError::Dev)?);
+        return Ok(());
+    }
+    tracing::info!(address, workers, threads, pid = std::process::id(), "serving");
+    let settings = Settings { workers, timeout: config.timeout, graceful_timeout: config.graceful_timeout };
+    let notifier = Notifier::from_env(&variable);
+    flagcache_prefork::run(&mut Group::new(config, state), settings, listener, prepared, notifier, pid_file)?;
+    Ok(())
+}
+
+/// The environment's flags, or none: without LaunchDarkly the server starts all the same.
+fn preloaded(config: &Config, prepared: &Prepared) -> State {
+    let what = Preload {
+        base_uri: config.base_uri.clone(),
+        sdk_key: SecretString::from(config.sdk_key.expose()),
+        within: config.preload_timeout,
+    };
+    match preload(&what, prepared.interrupt()) {
+        Ok(payload) => {
+            let (flags, segments) = (payload.count(Kind::Flag), payload.count(Kind::Segment));
+            tracing::info!(flags, segments, bytes = payload.size(), "flags are fetched, before the fork");
+            State::preloaded(payload, board::now_ms())
+        }
+        Err(PreloadError::Interrupted) => State::default(),
+        Err(error) => {
+            let variable = endpoints::BASE.variable;
+            tracing::error!(error = chain(&error), "starting without flags; is {variable} right, and the SDK key?");
+            State::default()
+        }
+    }
+}
+
+/// Every connection is a descriptor, and the usual limit of 1,024 is for programs that use `select`.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}

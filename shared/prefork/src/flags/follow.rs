@@ -1,0 +1,175 @@
+//! LaunchDarkly's stream, as the SDK follows it, turned into updates for a group.
+//!
+//! The SDK keeps the connection, decides about reconnecting and hands every change to a store; what is here compares the
+//! store with what the group knows, and tells the difference. The first payload of a stream is compared item by item,
+//! since what was preloaded is LaunchDarkly's own text and what the SDK hands over has been through its structs.
+
+use std::time::Duration;
+
+use flagcache_payload::{Items, Kind};
+use flagcache_sdk::config::{self, ConfigError, Endpoints, SdkKey};
+use flagcache_sdk::observable::{Change, Contents, Observable};
+use launchdarkly_server_sdk::{Client, Flag, Segment};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::state::{Item, State, Update};
+use crate::board::now_ms;
+
+/// How long to leave LaunchDarkly alone after it refused the key, or sent what the SDK cannot take in.
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+
+/// The longest that the SDK's own word about its start is waited for; past that its store alone is looked at.
+const FIRST_WORD: Duration = Duration::from_mins(1);
+
+/// Follows the stream for ever, beginning with what is known, and tells what is news. Needs a tokio runtime.
+pub async fn follow(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    mut known: State,
+    mut tell: impl FnMut(&Update),
+) -> Result<(), ConfigError> {
+    loop {
+        let store = Observable::new();
+        let mut changes = store.subscribe();
+        let config = config::following(key, endpoints, std::sync::Arc::new(store.clone()))?;
+        let client = Client::build(config).map_err(|error| ConfigError::Refused(error.to_string()))?;
+        client.start_with_default_executor();
+        let refused = async {
+            if client.wait_for_initialization(FIRST_WORD).await != Some(false) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let following = async {
+            let mut is_first = true;
+            while let Some(changed) = changes.changed().await {
+                let contents = changes.seen();
+                let items = if is_first { difference(&known, contents) } else { changed_items(contents, &changed) };
+                is_first = false;
+                if let Some(news) = known.merge(Update { items, at_ms: now_ms() }) {
+                    tell(&news);
+                }
+            }
+        };
+        tokio::select! {
+            () = following => {}
+            () = refused => tracing::error!("LaunchDarkly's stream gives no flags: is the SDK key right?"),
+        }
+        client.close();
+        tokio::time::sleep(AFTER_REFUSAL.mul_f64(1.0 + rand::random::<f64>() / 4.0)).await;
+    }
+}
+
+fn changed_items(contents: &Contents, changes: &[Change]) -> Vec<Item> {
+    let item = |change: &Change| {
+        let gone = || change.before.as_deref().map_or(0, version_in);
+        Item {
+            is_segment: change.kind == Kind::Segment,
+            key: change.key.clone(),
+            version: contents.version(change.kind, &change.key).unwrap_or_else(gone),
+            json: change.after.as_deref().map(str::to_owned),
+        }
+    };
+    changes.iter().map(item).collect()
+}
+
+/// What a whole payload says that is not known yet. What it lacks is deleted.
+fn difference(known: &State, contents: &Contents) -> Vec<Item> {
+    let mut items = Vec::new();
+    for kind in Kind::ALL {
+        let is_segment = kind == Kind::Segment;
+        for key in contents.keys(kind) {
+            let (Some(json), Some(version)) = (contents.json(kind, &key), contents.version(kind, &key)) else {
+                continue;
+            };
+            let held = known.version(kind, &key);
+            let is_same =
+                held == Some(version) && known.json(kind, &key).is_some_and(|held| means_the_same(kind, &held, &json));
+            if held.is_some_and(|held| held > version) {
+                tracing::warn!(%key, version, held, "LaunchDarkly sent an older version of a {kind}; it is not used");
+            } else if !is_same {
+                items.push(Item { is_segment, key: key.into_owned(), version, json: Some(json.into_owned()) });
+            }
+        }
+        for key in known.keys(kind) {
+            if contents.json(kind, &key).is_none()
+                && let Some(version) = known.version(kind, &key)
+            {
+                items.push(Item { is_segment, key: key.into_owned(), version, json: None });
+            }
+        }
+    }
+    items
+}
+
+/// Whether the SDK would write the first as the second. What it cannot read it did not send either.
+fn means_the_same(kind: Kind, raw: &str, written: &str) -> bool {
+    fn rewritten<T: DeserializeOwned + Serialize>(json: &str) -> Option<Value> {
+        serde_json::to_value(serde_json::from_str::<T>(json).ok()?).ok()
+    }
+    let raw = match kind {
+        Kind::Flag => rewritten::<Flag>(raw),
+        Kind::Segment => rewritten::<Segment>(raw),
+    };
+    raw.is_none_or(|raw| serde_json::from_str(written).is_ok_and(|written: Value| raw == written))
+}
+
+fn version_in(json: &str) -> u64 {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    serde_json::from_str(json).map_or(0, |item: Versioned| item.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use flagcache_payload::Payload;
+
+    use super::*;
+
+    const FLAG: &str = r#"{"key":"a","version":3,"on":true,"unknown":1,"targets":[],"contextTargets":[],"rules":[],
+        "prerequisites":[],"fallthrough":{"variation":0},"offVariation":1,"variations":[true,false],"salt":"s",
+        "clientSideAvailability":{"usingMobileKey":false,"usingEnvironmentId":true},"trackEvents":false}"#;
+
+    fn state(flags: &str) -> State {
+        State::preloaded(Payload::parse(format!(r#"{{"flags":{{{flags}}},"segments":{{}}}}"#).into()).unwrap(), 1)
+    }
+
+    fn contents(flags: &[&str]) -> std::sync::Arc<Contents> {
+        let all: Vec<String> = flags
+            .iter()
+            .map(|json| {
+                let flag: Flag = serde_json::from_str(json).unwrap();
+                format!("{:?}:{}", flag.key, serde_json::to_string(&flag).unwrap())
+            })
+            .collect();
+        let body = format!(r#"{{"flags":{{{}}}}}"#, all.join(","));
+        Observable::preloaded(&Payload::parse(body.into()).unwrap()).contents()
+    }
+
+    #[test]
+    fn a_payload_that_says_what_is_known_is_no_news() {
+        assert_eq!(difference(&state(&format!(r#""a":{FLAG}"#)), &contents(&[FLAG])), []);
+    }
+
+    #[test]
+    fn a_payload_tells_what_came_changed_and_went() {
+        let known = state(&format!(r#""a":{FLAG},"gone":{{"version":8}}"#));
+        let newer = FLAG.replace("\"version\":3", "\"version\":4");
+        let added = FLAG.replace("\"key\":\"a\"", "\"key\":\"b\"");
+        let items = difference(&known, &contents(&[&newer, &added]));
+        let told: Vec<_> = items.iter().map(|item| (item.key.as_str(), item.version, item.json.is_some())).collect();
+        assert_eq!(told, [("a", 4, true), ("b", 3, true), ("gone", 8, false)]);
+    }
+
+    #[test]
+    fn another_text_under_the_same_version_is_told_and_an_older_version_is_not() {
+        let known = state(&format!(r#""a":{FLAG}"#));
+        let off = FLAG.replace("\"on\":true", "\"on\":false");
+        assert_eq!(difference(&known, &contents(&[&off])).len(), 1);
+        let older = off.replace("\"version\":3", "\"version\":2");
+        assert_eq!(difference(&known, &contents(&[&older])), []);
+    }
+}
