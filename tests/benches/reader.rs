@@ -12,13 +12,14 @@ use flagcache_tests::table::Table;
 use flagcache_tests::tools::Tools;
 use local::lambda::Function;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SEED: u64 = 1;
 /// Rounds of warm invocations, and how many of one and of all flags each has.
 const WARM: (usize, usize, usize) = (10, 200, 20);
-/// Rounds that do not count: the emulator is a JVM, which compiles each of its paths only after many requests.
-const WARM_UP: usize = 15;
+/// For how long each runs before it counts: the emulator is a JVM, which compiles each of its paths only after many
+/// requests.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Fills a table, with our store where it is built, and measures all readers over it.
 pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: usize) -> Result<Report> {
@@ -54,12 +55,10 @@ pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: u
 
 async fn cold(report: &mut Report, what: &str, contestants: &[Contestant], event: &Value, runs: usize) -> Result<()> {
     let mut seen: Vec<Vec<ColdStart>> = contestants.iter().map(|_| Vec::new()).collect();
-    for round in 0..WARM_UP + runs {
+    warm_up(contestants, event).await?;
+    for _ in 0..runs {
         for (contestant, seen) in contestants.iter().zip(&mut seen) {
-            let start = contestant.cold_start(event).await?;
-            if round >= WARM_UP {
-                seen.push(start);
-            }
+            seen.push(contestant.cold_start(event).await?);
         }
     }
     let each = |figure: fn(&ColdStart) -> Duration| -> Vec<Duration> {
@@ -70,6 +69,16 @@ async fn cold(report: &mut Report, what: &str, contestants: &[Contestant], event
     report.times("  CPU, user + system", &each(|start| start.cpu));
     let resident = |starts: &Vec<ColdStart>| median_bytes(starts.iter().map(|start| start.resident).collect());
     report.sizes("  resident afterwards", &seen.iter().map(resident).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn warm_up(contestants: &[Contestant], event: &Value) -> Result<()> {
+    for contestant in contestants {
+        let until = Instant::now() + WARM_UP;
+        while Instant::now() < until {
+            contestant.cold_start(event).await?;
+        }
+    }
     Ok(())
 }
 
