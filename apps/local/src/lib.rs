@@ -1,6 +1,7 @@
 //! The pipeline on one machine, as a library: what `local up` and `local demo` are made of, and
 //! what the end-to-end tests drive.
 //!
+//! - [`board`]: a page that shows a change run through the pipeline;
 //! - [`dynamodb`]: an embedded DynamoDB with an HTTP endpoint;
 //! - [`lambda`]: runs function binaries under a Lambda Runtime API, and puts HTTP in front of them;
 //! - [`standin`]: LaunchDarkly's polling, streaming, events and REST, with signed webhooks.
@@ -11,6 +12,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+pub mod board;
 pub mod dynamodb;
 pub mod lambda;
 mod server;

@@ -53,6 +53,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast;
 use webhooks::Message;
 
 /// Why a stand-in was not started.
@@ -139,6 +140,16 @@ impl Standin {
         Ok(())
     }
 
+    /// Every change from now on, in their order, whoever makes it.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.shared.changes.subscribe()
+    }
+
+    /// The names of project and environment.
+    pub fn names(&self) -> (&str, &str) {
+        (&self.shared.options.project, &self.shared.options.environment)
+    }
+
     /// The payload as it is served now.
     pub fn data(&self) -> Bytes {
         self.shared.payload().body.clone()
@@ -167,6 +178,16 @@ impl Standin {
         self.shared.misbehaviours.add(misbehaviour);
     }
 
+    /// Ends the misbehaviours that are equal to this one.
+    pub fn stop_misbehaving(&self, misbehaviour: &Misbehaviour) {
+        self.shared.misbehaviours.remove(misbehaviour);
+    }
+
+    /// The misbehaviours in force.
+    pub fn misbehaviours(&self) -> Vec<Misbehaviour> {
+        self.shared.misbehaviours.in_force()
+    }
+
     /// Ends all misbehaviour, save that of the webhook.
     pub fn behave(&self) {
         self.shared.misbehaviours.clear();
@@ -190,6 +211,11 @@ impl Standin {
     /// Sets how webhooks are delivered. What was held back to be reordered goes out.
     pub fn set_webhook_mode(&self, mode: WebhookMode) {
         self.shared.webhooks.set_mode(mode);
+    }
+
+    /// How webhooks are delivered.
+    pub fn webhook_mode(&self) -> WebhookMode {
+        self.shared.webhooks.mode()
     }
 
     /// Sends any body as a webhook, as the mode has it; the id to wait for.

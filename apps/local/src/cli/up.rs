@@ -5,12 +5,14 @@ use super::screen::{self, Screen};
 use super::stack::{self, Keys, MOST_PROCESSES};
 use anyhow::{Context, anyhow};
 use clap::Args;
+use local::board::{self, Board, Places};
 use local::dynamodb::EmbeddedDynamoDb;
 use local::lambda::{Function, HttpFront};
 use local::standin::{Delivery, Outcome, Standin, StandinOptions};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 #[derive(Debug, Args)]
@@ -30,6 +32,15 @@ pub(super) struct UpOptions {
     /// Port of the reader function.
     #[arg(long, default_value_t = 8032)]
     reader_port: u16,
+    /// Port of the flag board. 8080 otherwise, or a free one where that is taken.
+    #[arg(long)]
+    board_port: Option<u16>,
+    /// Also show the variables of this file on the board, which an `env-sync` keeps.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Also show the workers of the `prefork-server` at this URL on the board.
+    #[arg(long, value_name = "URL")]
+    prefork: Option<String>,
     /// Serve the flags of this file, `{"flags":{…},"segments":{…}}`, instead of the demonstration's.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -69,20 +80,21 @@ pub(super) struct UpOptions {
 }
 
 /// The two functions behind their ports.
-struct Functions {
-    store: HttpFront,
-    reader: HttpFront,
-}
+type Functions = board::Functions;
+
+/// Where the board is unless that port is taken.
+const BOARD_PORT: u16 = 8080;
 
 pub(super) async fn run(options: &UpOptions, screen: Screen) -> anyhow::Result<()> {
-    let dynamodb = dynamodb(options).await?;
-    let standin = standin(options).await?;
+    let dynamodb = Arc::new(dynamodb(options).await?);
+    let standin = Arc::new(standin(options).await?);
     let functions = functions(options, &standin, &dynamodb, screen).await?;
     let filled = match &functions {
         Ok(functions) => fill(functions).await.map_err(|error| format!("table not filled: {error:#}")),
         Err(reason) => Err(reason.clone()),
     };
-    banner(options, &standin, &dynamodb, &functions, &filled, screen);
+    let board = board(options, &standin, &dynamodb, functions.as_ref().ok()).await?;
+    banner(options, &standin, &dynamodb, &functions, &filled, &board, screen);
     tokio::select! {
         ended = super::asked_to_end() => ended.context("wait for signals"),
         () = tell_of_webhooks(&standin, screen) => Ok(()),
@@ -145,7 +157,31 @@ async fn functions(
     if options.webhook_url.is_none() {
         standin.set_webhook_url(format!("{}/", store.url()));
     }
-    Ok(Ok(Functions { store, reader }))
+    Ok(Ok(Functions { store: store.into(), reader: reader.into() }))
+}
+
+async fn board(
+    options: &UpOptions,
+    standin: &Arc<Standin>,
+    dynamodb: &Arc<EmbeddedDynamoDb>,
+    functions: Option<&Functions>,
+) -> anyhow::Result<Board> {
+    let places = Places {
+        standin: standin.clone(),
+        dynamodb: dynamodb.clone(),
+        table: options.table.clone(),
+        functions: functions.cloned(),
+        env_file: options.env_file.clone(),
+        prefork: options.prefork.clone(),
+    };
+    let listener = match options.board_port {
+        Some(port) => listen(options, port, "the board", "--board-port").await?,
+        None => match TcpListener::bind((options.host, BOARD_PORT)).await {
+            Ok(listener) => listener,
+            Err(_) => listen(options, 0, "the board", "--board-port").await?,
+        },
+    };
+    Ok(Board::start_on(listener, places)?)
 }
 
 fn with_logs(function: Function, screen: Screen) -> Function {
@@ -175,6 +211,7 @@ fn banner(
     dynamodb: &EmbeddedDynamoDb,
     functions: &Result<Functions, String>,
     filled: &Result<String, String>,
+    board: &Board,
     screen: Screen,
 ) {
     let UpOptions { table, project, environment, sdk_key, api_token, webhook_secret, .. } = options;
@@ -193,6 +230,7 @@ fn banner(
         }
         Err(reason) => row("store, reader", "-", reason),
     }
+    row("flag board", &board.url(), "open it in a browser: switches, faults, what arrives when");
     screen::line(&format!(
         "
 export AWS_ENDPOINT_URL_DYNAMODB={database} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local

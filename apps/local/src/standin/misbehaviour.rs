@@ -178,6 +178,11 @@ impl Misbehaviours {
         self.rules().clear();
     }
 
+    /// Ends those that are equal to `misbehaviour`.
+    pub(super) fn remove(&self, misbehaviour: &Misbehaviour) {
+        self.rules().retain(|(rule, _)| rule != misbehaviour);
+    }
+
     pub(super) fn in_force(&self) -> Vec<Misbehaviour> {
         let mut rules = self.rules();
         rules.retain(|(rule, since)| is_in_force(rule, *since));

@@ -50,6 +50,7 @@ pub(super) struct Shared {
     pub(super) options: StandinOptions,
     now: Mutex<Now>,
     pub(super) pushes: broadcast::Sender<Push>,
+    pub(super) changes: broadcast::Sender<Change>,
     pub(super) webhooks: Arc<Webhooks>,
     pub(super) misbehaviours: Misbehaviours,
     pub(super) requests: Recorded<RequestRecord>,
@@ -71,6 +72,7 @@ impl Shared {
         Ok(Self {
             now: Now { environment, payload: None, history: VecDeque::new() }.into(),
             pushes: broadcast::Sender::new(LAG),
+            changes: broadcast::Sender::new(LAG),
             webhooks: Webhooks::new(options.webhook_url.clone(), options.webhook_secret.clone()),
             misbehaviours: Misbehaviours::default(),
             requests: Recorded::default(),
@@ -99,7 +101,9 @@ impl Shared {
         let entry_id = object_id();
         let entry = audit_log::entry(&self.options, &edit, comment, &entry_id, now_ms());
         self.webhooks.send(Message { entry_id: entry_id.clone(), body: entry.to_string().into() });
-        Ok(Some(Change { kind: edit.kind, key: edit.key, version: edit.version, entry_id }))
+        let change = Change { kind: edit.kind, key: edit.key, version: edit.version, entry_id };
+        let _ = self.changes.send(change.clone());
+        Ok(Some(change))
     }
 
     /// The same with an edit that cannot fail.

@@ -40,6 +40,8 @@ pub enum WebhookMode {
 pub struct Delivery {
     /// `_id` of the entry.
     pub entry_id: String,
+    /// What was sent as `X-LD-Signature`, if anything was sent with one.
+    pub signature: Option<String>,
     /// What was answered.
     pub outcome: Outcome,
     /// How long it took, from sending to having the answer.
@@ -178,11 +180,11 @@ impl Webhooks {
             for message in messages {
                 let (url, signature) = webhooks.envelope(&message.body);
                 let began = Instant::now();
-                let outcome = match url {
-                    Some(url) => post(&url, signature, message.body).await,
-                    None => Outcome::Withheld,
+                let (signature, outcome) = match url {
+                    Some(url) => (signature.clone(), post(&url, signature, message.body).await),
+                    None => (None, Outcome::Withheld),
                 };
-                let delivery = Delivery { entry_id: message.entry_id, outcome, duration: began.elapsed() };
+                let delivery = Delivery { entry_id: message.entry_id, signature, outcome, duration: began.elapsed() };
                 webhooks.deliveries.push(delivery);
             }
         });
