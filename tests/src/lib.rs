@@ -6,6 +6,7 @@ pub mod dynamodb_local;
 pub mod gateway;
 pub mod generate;
 mod loopback;
+pub mod override_tool;
 pub mod parameters;
 pub mod payload_source;
 pub mod pipeline;

@@ -1,7 +1,8 @@
-//! A change: which flag, and on or off; and the journal line that stands for it.
+//! A change: which flag, and on or off or which variation; and the journal line that stands for it.
 //!
 //! The line is the command that plays the change back, `rc update-ld-api -p P -e E -f F -s on`,
-//! exactly as the tool before this one wrote it. It is parsed here, word by word, and never run.
+//! exactly as the tool before this one wrote it; with `--variation index:1` in the place of `-s`
+//! where a variation is served. It is parsed here, word by word, and never run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::variation::Choice;
 use crate::words::{self, WordsError};
 
 /// A flag in one environment.
@@ -58,13 +60,52 @@ impl fmt::Display for State {
     }
 }
 
-/// A flag set to a state.
+/// What of a flag is set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Targeting.
+    State(State),
+    /// What is served to whoever no rule matches, in the place of another variation or a rollout.
+    Variation(Choice),
+}
+
+impl Target {
+    /// Whether two changes set the same thing of a flag, be it to different values.
+    pub const fn is_about_the_same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::State(_), Self::State(_)) | (Self::Variation(_), Self::Variation(_)))
+    }
+
+    /// What is done to a flag, as in "would …".
+    pub fn deed(&self) -> String {
+        match self {
+            Self::State(state) => format!("turn it {state}"),
+            Self::Variation(choice) => format!("serve variation {choice}"),
+        }
+    }
+}
+
+impl From<State> for Target {
+    fn from(state: State) -> Self {
+        Self::State(state)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(state) => state.fmt(formatter),
+            Self::Variation(choice) => write!(formatter, "variation {choice}"),
+        }
+    }
+}
+
+/// A flag set to something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change {
     /// The flag.
     pub flag: FlagName,
     /// What it is set to.
-    pub state: State,
+    pub target: Target,
 }
 
 impl fmt::Display for Change {
@@ -72,7 +113,15 @@ impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FlagName { project, environment, flag } = &self.flag;
         let [project, environment, flag] = [project, environment, flag].map(|word| words::quote(word));
-        write!(formatter, "rc update-ld-api -p {project} -e {environment} -f {flag} -s {}", self.state)
+        write!(formatter, "rc update-ld-api -p {project} -e {environment} -f {flag} ")?;
+        match &self.target {
+            Target::State(state) => write!(formatter, "-s {state}"),
+            Target::Variation(choice) => {
+                let choice = choice.to_string();
+                // What begins with a dash could be taken for an option.
+                write!(formatter, "--variation={}", words::quote(&choice))
+            }
+        }
     }
 }
 
@@ -89,7 +138,7 @@ pub enum LineError {
     #[error("it begins with {0:?}; expected `rc update-ld-api -p PROJECT -e ENVIRONMENT -f FLAG -s on|off`")]
     Command(String),
     /// An option that the command does not have.
-    #[error("{0:?} is no option of `rc update-ld-api`; it has -p, -e, -f, -s and -v")]
+    #[error("{0:?} is no option of `rc update-ld-api`; it has -p, -e, -f, -s, -v and --variation")]
     Option(String),
     /// An option without its value, or not there at all.
     #[error("{0} has no value")]
@@ -100,6 +149,12 @@ pub enum LineError {
     /// A state that is none.
     #[error("-s is {0:?}; it may be on or off")]
     State(String),
+    /// A variation that is none.
+    #[error("--variation is {0:?}: {1}")]
+    Variation(String, &'static str),
+    /// Two changes in one line.
+    #[error("--state and --variation stand in one line; one of them is expected")]
+    Both,
 }
 
 impl FromStr for Change {
@@ -120,10 +175,17 @@ impl FromStr for Change {
 
 /// The command's options, in the order of [`NAMES`].
 #[derive(Default)]
-struct Options([Option<String>; 5]);
+struct Options([Option<String>; 6]);
 
-const NAMES: [(&str, &str); 5] =
-    [("-p", "--project"), ("-e", "--environment"), ("-f", "--feature"), ("-s", "--state"), ("-v", "--verbosity")];
+/// An option without a short name has its long one twice.
+const NAMES: [(&str, &str); 6] = [
+    ("-p", "--project"),
+    ("-e", "--environment"),
+    ("-f", "--feature"),
+    ("-s", "--state"),
+    ("-v", "--verbosity"),
+    ("--variation", "--variation"),
+];
 
 impl Options {
     fn read(&mut self, mut words: impl Iterator<Item = String>) -> Result<(), LineError> {
@@ -156,20 +218,33 @@ impl Options {
     }
 
     fn change(self) -> Result<Change, LineError> {
-        let [project, environment, flag, state, _] = self.0;
-        let state = state.ok_or(LineError::Missing("--state"))?;
+        let [project, environment, flag, state, _, variation] = self.0;
         Ok(Change {
+            target: target(state, variation)?,
             flag: FlagName {
                 project: project.ok_or(LineError::Missing("--project"))?,
                 environment: environment.ok_or(LineError::Missing("--environment"))?,
                 flag: flag.ok_or(LineError::Missing("--feature"))?,
             },
-            state: match state.to_ascii_lowercase().as_str() {
-                "on" => State::On,
-                "off" => State::Off,
-                _ => return Err(LineError::State(state)),
-            },
         })
+    }
+}
+
+fn target(state: Option<String>, variation: Option<String>) -> Result<Target, LineError> {
+    match (state, variation) {
+        (Some(_), Some(_)) => Err(LineError::Both),
+        (None, Some(text)) => {
+            let choice = text.parse().map_err(|reason| LineError::Variation(text, reason))?;
+            Ok(Target::Variation(choice))
+        }
+        (state, None) => {
+            let state = state.ok_or(LineError::Missing("--state"))?;
+            match state.to_ascii_lowercase().as_str() {
+                "on" => Ok(State::On.into()),
+                "off" => Ok(State::Off.into()),
+                _ => Err(LineError::State(state)),
+            }
+        }
     }
 }
 
@@ -181,7 +256,7 @@ mod tests {
 
     fn change(project: &str, environment: &str, flag: &str, state: State) -> Change {
         let [project, environment, flag] = [project, environment, flag].map(str::to_owned);
-        Change { flag: FlagName { project, environment, flag }, state }
+        Change { flag: FlagName { project, environment, flag }, target: state.into() }
     }
 
     #[test]
@@ -206,6 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_may_serve_a_variation() {
+        let flag = change("p", "e", "f", State::On).flag;
+        let serves = |choice| Change { flag: flag.clone(), target: Target::Variation(choice) };
+        let line = "rc update-ld-api -p p -e e -f f --variation=index:1";
+        assert_eq!(serves(Choice::Index(1)).to_string(), line);
+        for (line, expected) in [
+            (line, Choice::Index(1)),
+            ("rc update-ld-api -p p -e e -f f --variation 'dark blue'", Choice::Text("dark blue".to_owned())),
+            ("rc update-ld-api --variation=-1 -p p -e e -f f", Choice::Text("-1".to_owned())),
+        ] {
+            assert_eq!(line.parse::<Change>().unwrap(), serves(expected), "{line}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused_with_the_reason() {
         let command = "expected `rc update-ld-api -p PROJECT -e ENVIRONMENT -f FLAG -s on|off`";
         for (line, expected) in [
@@ -221,10 +311,18 @@ mod tests {
             ("rc update-ld-api -p p -e e -s on", "--feature has no value".to_owned()),
             ("rc update-ld-api -p p -e e -f '' -s on", "--feature has no value".to_owned()),
             ("rc update-ld-api -p p -p q -e e -f f -s on", "--project stands twice".to_owned()),
+            (
+                "rc update-ld-api -p p -e e -f f -s on --variation 1",
+                "--state and --variation stand in one line; one of them is expected".to_owned(),
+            ),
+            (
+                "rc update-ld-api -p p -e e -f f --variation index:x",
+                "--variation is \"index:x\": no whole number follows `index:`".to_owned(),
+            ),
             ("rc update-ld-api -p p -e e -f f -s true", "-s is \"true\"; it may be on or off".to_owned()),
             (
                 "rc update-ld-api -p p -e e -f f -s on --exec id",
-                "\"--exec\" is no option of `rc update-ld-api`; it has -p, -e, -f, -s and -v".to_owned(),
+                "\"--exec\" is no option of `rc update-ld-api`; it has -p, -e, -f, -s, -v and --variation".to_owned(),
             ),
         ] {
             assert_eq!(line.parse::<Change>().unwrap_err().to_string(), expected, "{line}");
@@ -236,9 +334,12 @@ mod tests {
         fn a_line_is_read_back_as_the_change_that_it_stands_for(
             keys in prop::array::uniform3("[^\\pC\\u{2028}\\u{2029}]{1,20}"),
             on in any::<bool>(),
+            variation in prop::option::of("[^\\pC\\u{2028}\\u{2029}:]{1,20}"),
         ) {
             let [project, environment, flag] = keys;
-            let change = Change { flag: FlagName { project, environment, flag }, state: on.into() };
+            let flag = FlagName { project, environment, flag };
+            let target = variation.map_or(Target::State(on.into()), |text| Target::Variation(Choice::Text(text)));
+            let change = Change { flag, target };
             prop_assert_eq!(change.to_string().parse::<Change>().unwrap(), change);
         }
     }

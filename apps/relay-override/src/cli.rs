@@ -8,13 +8,15 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::change::{Change, FlagName, State};
+use crate::change::{Change, FlagName, State, Target};
+use crate::dynamodb_store::Place;
 use crate::redis_store::KeyPrefix;
+use crate::variation::Choice;
 
 /// Keep control of feature flags while LaunchDarkly is unreachable.
 ///
-/// Overrides flags in the Relay Proxy's Redis, records every override, and plays the record back
-/// once LaunchDarkly answers again.
+/// Overrides flags in the Relay Proxy's Redis or the pipeline's DynamoDB table, records every
+/// override, and plays the record back once LaunchDarkly answers again.
 #[derive(Debug, Parser)]
 #[command(
     name = "rc",
@@ -25,7 +27,8 @@ use crate::redis_store::KeyPrefix;
         rc status\n  \
         rc playback --wait\n\n\
         Variables (environment, else .env): REDIS_HOSTS, REDIS_USERNAME, REDIS_PASSWORD, REDIS_PASSWORD_FILE,\n\
-        REDIS_CA_FILE, REDIS_CLIENT_CERT_FILE, REDIS_CLIENT_KEY_FILE, REDIS_KEY_PREFIX, LD_API_KEY,\n\
+        REDIS_CA_FILE, REDIS_CLIENT_CERT_FILE, REDIS_CLIENT_KEY_FILE, REDIS_KEY_PREFIX,\n\
+        LAUNCHDARKLY_DYNAMODB_TABLE, LAUNCHDARKLY_DYNAMODB_PREFIX and the AWS SDK's own, LD_API_KEY,\n\
         LAUNCHDARKLY_API_URI, LAUNCHDARKLY_BASE_URI, LOG_LEVEL.\n\
         Exit codes: 0 all done, 1 some host or entry failed, 2 usage or configuration."
 )]
@@ -62,7 +65,7 @@ pub enum Verbosity {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Turn a flag on or off in the Relay Proxy's Redis, on every host, and record it
+    /// Turn a flag on or off, or serve a variation, in the Relay Proxy's Redis, on every host, and record it
     #[command(
         visible_alias = "update",
         after_help = "Example:\n  rc update-redis -p shop -e production -f new-checkout -s off\n\n\
@@ -70,6 +73,13 @@ pub enum Command {
             Running it again is harmless: hosts that have the state are left as they are."
     )]
     UpdateRedis(UpdateRedis),
+
+    /// The same in the DynamoDB table that Lambda functions read, and record it
+    #[command(after_help = "Example:\n  rc update-dynamodb -p shop -e production -f new-checkout -s off\n  \
+        rc update-dynamodb -p shop -e production -f theme --variation blue --table flags --region eu-west-1\n\n\
+        The table's item and snapshot change in one transaction. The store function keeps the override\n\
+        until LaunchDarkly answers again.")]
+    UpdateDynamodb(UpdateDynamoDb),
 
     /// Send the recorded changes to LaunchDarkly, in order
     #[command(
@@ -79,7 +89,7 @@ pub enum Command {
     )]
     Playback(Playback),
 
-    /// Turn a flag on or off in LaunchDarkly itself
+    /// Turn a flag on or off, or serve a variation, in LaunchDarkly itself
     #[command(after_help = "Example:\n  rc update-ld-api -p shop -e production -f new-checkout -s on")]
     UpdateLdApi(UpdateLdApi),
 
@@ -132,32 +142,87 @@ impl From<FlagArgs> for FlagName {
     }
 }
 
-/// A flag and its state to be.
+/// A flag and what it is to be set to.
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
     /// The flag.
     #[command(flatten)]
     pub flag: FlagArgs,
+    /// The target.
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Either of them.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct TargetArgs {
     /// on or off
     #[arg(short, long, ignore_case = true)]
-    pub state: State,
+    pub state: Option<State>,
+    /// The variation that whoever no rule matches gets, in the place of another or of a rollout: its index, or its value
+    #[arg(long, value_name = "N|VALUE", allow_hyphen_values = true)]
+    pub variation: Option<Choice>,
 }
 
 impl From<ChangeArgs> for Change {
     fn from(arguments: ChangeArgs) -> Self {
-        Self { flag: arguments.flag.into(), state: arguments.state }
+        let TargetArgs { state, variation } = arguments.target;
+        // One of them is there: the group is required.
+        let target = variation.map_or_else(|| Target::State(state.unwrap_or(State::Off)), Target::Variation);
+        Self { flag: arguments.flag.into(), target }
     }
 }
 
-/// Which Redis, and how long to wait for it.
+/// How long to wait for a store.
+#[derive(Debug, Clone, Args)]
+pub struct WaitArgs {
+    /// Longest wait for a connection and for each answer of a host, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub timeout: Duration,
+}
+
+/// Which Redis.
 #[derive(Debug, Clone, Args)]
 pub struct RedisArgs {
     /// What stands before `:features` in the hash key [default: REDIS_KEY_PREFIX, else ld:{project}:{environment}]
     #[arg(long, value_name = "PREFIX")]
     pub key_prefix: Option<String>,
-    /// Longest wait for a connection and for each answer of a host, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
-    pub timeout: Duration,
+}
+
+/// Which table.
+#[derive(Debug, Clone, Args)]
+pub struct DynamoDbArgs {
+    /// The DynamoDB table [default: LAUNCHDARKLY_DYNAMODB_TABLE]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub table: Option<String>,
+    /// What stands before the namespaces in the table; may hold {project} and {environment} [default: LAUNCHDARKLY_DYNAMODB_PREFIX, else none]
+    #[arg(long, value_name = "PREFIX")]
+    pub table_prefix: Option<String>,
+    /// The table's AWS region [default: AWS_REGION, AWS_DEFAULT_REGION or the profile's]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub region: Option<String>,
+}
+
+impl From<&DynamoDbArgs> for Place {
+    fn from(arguments: &DynamoDbArgs) -> Self {
+        let DynamoDbArgs { table, table_prefix: prefix, region } = arguments.clone();
+        Self { table, prefix, region }
+    }
+}
+
+/// Which stores, of those that are set up.
+#[derive(Debug, Clone, Args)]
+pub struct StoresArgs {
+    /// Which Redis.
+    #[command(flatten)]
+    pub redis: RedisArgs,
+    /// Which table.
+    #[command(flatten)]
+    pub dynamodb: DynamoDbArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
 }
 
 impl RedisArgs {
@@ -190,6 +255,29 @@ pub struct UpdateRedis {
     /// Where.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    /// Where to record it.
+    #[command(flatten)]
+    pub journal: JournalArgs,
+    /// Only say what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rc update-dynamodb`.
+#[derive(Debug, Args)]
+pub struct UpdateDynamoDb {
+    /// What to change.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// Where.
+    #[command(flatten)]
+    pub dynamodb: DynamoDbArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
     /// Where to record it.
     #[command(flatten)]
     pub journal: JournalArgs,
@@ -207,7 +295,7 @@ pub struct Playback {
     pub journal: JournalArgs,
     /// Which stores to compare afterwards.
     #[command(flatten)]
-    pub redis: RedisArgs,
+    pub stores: StoresArgs,
     /// Send only the last of several changes of one flag
     #[arg(long)]
     pub squash: bool,
@@ -218,8 +306,8 @@ pub struct Playback {
     #[arg(long)]
     pub dry_run: bool,
     /// Wait until LaunchDarkly answers
-    #[arg(long)]
-    pub wait: bool,
+    #[arg(long = "wait")]
+    pub waits: bool,
 }
 
 /// `rc update-ld-api`.
@@ -256,9 +344,9 @@ pub struct Status {
     /// Where the record is.
     #[command(flatten)]
     pub journal: JournalArgs,
-    /// Which hosts.
+    /// Which stores.
     #[command(flatten)]
-    pub redis: RedisArgs,
+    pub stores: StoresArgs,
     /// For programs
     #[arg(long)]
     pub json: bool,
@@ -285,9 +373,9 @@ pub struct Revert {
     /// Where the record is.
     #[command(flatten)]
     pub journal: JournalArgs,
-    /// Which hosts.
+    /// Which stores.
     #[command(flatten)]
-    pub redis: RedisArgs,
+    pub stores: StoresArgs,
 }
 
 impl Revert {
@@ -310,9 +398,9 @@ pub struct Doctor {
     /// The Relay Proxy's configuration, for how long it caches
     #[arg(long, value_name = "FILE", default_value = "ld-relay.conf")]
     pub relay_config: PathBuf,
-    /// Which hosts.
+    /// Which stores.
     #[command(flatten)]
-    pub redis: RedisArgs,
+    pub stores: StoresArgs,
 }
 
 #[cfg(test)]
@@ -339,6 +427,9 @@ mod tests {
         for line in [
             "rc update-redis -p p -e e -f f -s on",
             "rc update -p p -e e -f f -s OFF -v debug",
+            "rc update-dynamodb -p p -e e -f f --variation -1 --table t --table-prefix x --region r --timeout 1",
+            "rc update-ld-api -p p -e e -f f --variation=index:1",
+            "rc playback --wait --timeout 1",
             "rc -v INFO update-redis --project p --environment e --feature f --state off --dry-run",
             "rc playback",
             "rc replay --replay-dir r",
@@ -355,6 +446,9 @@ mod tests {
         for (line, expected) in [
             ("rc update-redis -p p -e e -f f -s true", "invalid value 'true' for '--state <STATE>'"),
             ("rc update-redis -p p -e e -s on", "--feature <FEATURE>"),
+            ("rc update-redis -p p -e e -f f", "<--state <STATE>|--variation <N|VALUE>>"),
+            ("rc update-redis -p p -e e -f f -s on --variation 1", "cannot be used with"),
+            ("rc update-redis -p p -e e -f f --variation index:x", "no whole number follows `index:`"),
             ("rc status --timeout 0", "not a number of seconds above 0"),
             ("rc revert -p p", "--environment <ENVIRONMENT>"),
             ("rc -v LOUD status", "invalid value 'LOUD'"),

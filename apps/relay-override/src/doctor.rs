@@ -4,6 +4,7 @@
 //! `fail`, which makes the exit code 1.
 
 mod cache;
+mod table;
 
 use chrono::Utc;
 
@@ -14,7 +15,7 @@ use crate::exit::Exit;
 use crate::journal::JournalError;
 use crate::launchdarkly::LaunchDarkly;
 use crate::redis_store::{Inspection, RedisStore};
-use crate::store::Store;
+use crate::store::{AnyStore, Store};
 
 pub use cache::CacheTtl;
 
@@ -32,7 +33,7 @@ enum Finding {
 /// Never; the findings tell.
 pub async fn run(
     arguments: &cli::Doctor,
-    stores: &[RedisStore],
+    stores: &[AnyStore],
     launchdarkly: Option<&LaunchDarkly>,
     variables: &Environment,
     console: &mut Console<'_>,
@@ -40,13 +41,19 @@ pub async fn run(
     let place = arguments.project.as_deref().zip(arguments.environment.as_deref());
     let mut is_well = true;
     for store in stores {
-        for finding in examine(store, place).await {
+        let findings = match store {
+            AnyStore::Redis(store) => examine(store, place).await,
+            AnyStore::DynamoDb(store) => table::examine(store, place).await,
+        };
+        for finding in findings {
             is_well &= say(store.name(), &finding, console);
         }
     }
-    let configuration = std::fs::read_to_string(&arguments.relay_config).ok();
-    let ttl = CacheTtl::find(configuration.as_deref(), variables.get(environment::CACHE_TTL));
-    is_well &= say("Relay Proxy", &cached(ttl), console);
+    if stores.iter().any(|store| matches!(store, AnyStore::Redis(_))) {
+        let configuration = std::fs::read_to_string(&arguments.relay_config).ok();
+        let ttl = CacheTtl::find(configuration.as_deref(), variables.get(environment::CACHE_TTL));
+        is_well &= say("Relay Proxy", &cached(ttl), console);
+    }
     is_well &= say("LaunchDarkly", &account(launchdarkly).await, console);
     Ok(Exit::done_if(is_well))
 }

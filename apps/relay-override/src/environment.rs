@@ -30,6 +30,10 @@ pub const REDIS_KEY_PREFIX: &str = "REDIS_KEY_PREFIX";
 pub const LD_API_KEY: &str = "LD_API_KEY";
 /// How long the Relay Proxy caches, as it reads it itself.
 pub const CACHE_TTL: &str = "CACHE_TTL";
+/// The pipeline's table.
+pub const DYNAMODB_TABLE: &str = "LAUNCHDARKLY_DYNAMODB_TABLE";
+/// What stands before the namespaces in it.
+pub const DYNAMODB_PREFIX: &str = "LAUNCHDARKLY_DYNAMODB_PREFIX";
 /// How much is logged.
 pub const LOG_LEVEL: &str = "LOG_LEVEL";
 

@@ -1,4 +1,5 @@
-//! A flag's JSON, edited in place: `on` and `version` change, every other byte stays.
+//! A flag's JSON, edited in place: `on` or `fallthrough`, and `version` change, every other byte
+//! stays.
 //!
 //! The JSON belongs to LaunchDarkly: number precision, the order of keys, blanks and fields that
 //! nobody here knows are kept, because SDKs in any language read what is left here. So values are
@@ -12,6 +13,9 @@ use flagcache_payload::MAX_VERSION;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
+
+use crate::change::Target;
+use crate::variation::{Choice, ChoiceError};
 
 /// Why a flag's JSON is not understood.
 #[derive(Debug, Error)]
@@ -28,6 +32,12 @@ pub enum FlagJsonError {
     /// No version, or none that can be raised.
     #[error("its `version` is {0}, not a whole number from 0 to {max}", max = MAX_VERSION - 1)]
     Version(String),
+    /// Nothing to be served in the place of.
+    #[error("it has no `fallthrough`")]
+    NoFallthrough,
+    /// It has no such variation.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
 }
 
 /// A flag's JSON with the places of what may change.
@@ -37,6 +47,8 @@ pub struct FlagJson<'a> {
     /// Where the value of `on` stands, if it is there.
     on_at: Option<Range<usize>>,
     version_at: Range<usize>,
+    fallthrough_at: Option<Range<usize>>,
+    variations: Option<&'a RawValue>,
     on: Option<bool>,
     version: u64,
     is_deleted: bool,
@@ -65,6 +77,8 @@ impl<'a> FlagJson<'a> {
             text,
             on_at: on.map(place),
             version_at: place(raw),
+            fallthrough_at: one("fallthrough")?.map(place),
+            variations: one("variations")?,
             on: on.and_then(|raw| raw.get().parse().ok()),
             version: version.ok_or_else(|| FlagJsonError::Version(raw.get().to_owned()))?,
             is_deleted: one("deleted")?.is_some_and(|raw| raw.get() == "true"),
@@ -86,9 +100,63 @@ impl<'a> FlagJson<'a> {
         self.is_deleted
     }
 
+    /// What is served where no rule matches, as JSON.
+    pub fn fallthrough(&self) -> Option<&'a str> {
+        self.fallthrough_at.clone().map(|place| &self.text[place])
+    }
+
+    /// The index of the variation that is served where no rule matches; nothing where that is a
+    /// rollout.
+    pub fn variation(&self) -> Option<usize> {
+        #[derive(serde::Deserialize)]
+        struct Fallthrough {
+            variation: Option<usize>,
+            rollout: Option<serde::de::IgnoredAny>,
+        }
+        let fallthrough: Fallthrough = serde_json::from_str(self.fallthrough()?).ok()?;
+        fallthrough.variation.filter(|_| fallthrough.rollout.is_none())
+    }
+
+    /// The index of the variation that is meant.
+    ///
+    /// # Errors
+    /// Where the flag has none like that, or several.
+    pub fn index(&self, choice: &Choice) -> Result<usize, ChoiceError> {
+        let variations: Vec<&RawValue> =
+            self.variations.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        choice.index(&variations.iter().map(|raw| raw.get()).collect::<Vec<_>>())
+    }
+
+    /// Whether it is set to this already.
+    ///
+    /// # Errors
+    /// Where it has no such variation, or nothing to be served in the place of.
+    pub fn is_set_to(&self, target: &Target) -> Result<bool, FlagJsonError> {
+        match target {
+            Target::State(state) => Ok(self.on == Some(state.is_on())),
+            Target::Variation(choice) => {
+                let index = self.index(choice)?;
+                self.fallthrough_at.as_ref().ok_or(FlagJsonError::NoFallthrough)?;
+                Ok(self.variation() == Some(index))
+            }
+        }
+    }
+
+    /// The text set to this, with this `version`.
+    ///
+    /// # Errors
+    /// Where it has no such variation, or nothing to be served in the place of.
+    pub fn set_to(&self, target: &Target, version: u64) -> Result<String, FlagJsonError> {
+        match target {
+            Target::State(state) => Ok(self.with(state.is_on(), version)),
+            Target::Variation(choice) => {
+                self.with_fallthrough(&format!("{{\"variation\":{}}}", self.index(choice)?), version)
+            }
+        }
+    }
+
     /// The text with this `on` and this `version`.
     pub fn with(&self, on: bool, version: u64) -> String {
-        let version = (self.version_at.clone(), version.to_string());
         let on = if let Some(place) = &self.on_at {
             (place.clone(), on.to_string())
         } else {
@@ -96,8 +164,22 @@ impl<'a> FlagJson<'a> {
             let start = self.text.find('{').map_or(0, |brace| brace + 1);
             (start..start, format!("\"on\":{on},"))
         };
+        self.replaced(on, version)
+    }
+
+    /// The text with this `fallthrough` and this `version`.
+    ///
+    /// # Errors
+    /// Where it has no `fallthrough`.
+    pub fn with_fallthrough(&self, json: &str, version: u64) -> Result<String, FlagJsonError> {
+        let place = self.fallthrough_at.clone().ok_or(FlagJsonError::NoFallthrough)?;
+        Ok(self.replaced((place, json.to_owned()), version))
+    }
+
+    fn replaced(&self, one: (Range<usize>, String), version: u64) -> String {
+        let version = (self.version_at.clone(), version.to_string());
         let mut text = self.text.to_owned();
-        let (first, last) = if on.0.start < version.0.start { (on, version) } else { (version, on) };
+        let (first, last) = if one.0.start < version.0.start { (one, version) } else { (version, one) };
         text.replace_range(last.0, &last.1);
         text.replace_range(first.0, &first.1);
         text
@@ -177,6 +259,27 @@ mod tests {
         assert_eq!((flag.on(), flag.version(), flag.is_deleted()), (Some(true), 7, false));
         let flag = FlagJson::parse(r#"{"version":8,"deleted":true,"on":"on"}"#).unwrap();
         assert_eq!((flag.on(), flag.version(), flag.is_deleted()), (None, 8, true));
+    }
+
+    #[test]
+    fn a_variation_takes_the_place_of_whatever_was_served() {
+        let target = |choice: &str| Target::Variation(choice.parse().unwrap());
+        let text = r#"{"variations":["a","b"],"fallthrough": {"rollout":{"variations":[ ]}} ,"version":12,"on":true}"#;
+        let flag = FlagJson::parse(text).unwrap();
+        assert_eq!((flag.variation(), flag.is_set_to(&target("b")).unwrap()), (None, false));
+        let set = flag.set_to(&target("b"), 13).unwrap();
+        assert_eq!(set, r#"{"variations":["a","b"],"fallthrough": {"variation":1} ,"version":13,"on":true}"#);
+        let set = FlagJson::parse(&set).unwrap();
+        assert!(set.is_set_to(&target("index:1")).unwrap() && set.variation() == Some(1));
+        assert_eq!(set.with_fallthrough(flag.fallthrough().unwrap(), 12).unwrap(), text);
+        for (text, expected) in [
+            (r#"{"variations":[1],"version":1}"#, "it has no `fallthrough`"),
+            (r#"{"fallthrough":{},"version":1}"#, "\"0\" is none of its variations, which are "),
+        ] {
+            let flag = FlagJson::parse(text).unwrap();
+            assert_eq!(flag.set_to(&target("0"), 2).unwrap_err().to_string(), expected);
+            assert_eq!(flag.is_set_to(&target("0")).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

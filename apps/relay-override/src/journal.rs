@@ -283,15 +283,17 @@ impl Journal {
         Ok(self.read(self.names(TO_DO)?))
     }
 
-    /// The last pending change of a flag. Reads no file whose name says that it is of another.
+    /// The last pending change of what `change` sets of its flag. Reads no file whose name says
+    /// that it is of another flag.
     ///
     /// # Errors
     /// Where the folder cannot be listed.
-    pub fn last_of(&self, flag: &FlagName) -> Result<Option<Entry>, JournalError> {
+    pub fn last_of(&self, change: &Change) -> Result<Option<Entry>, JournalError> {
         let mut names = self.names(TO_DO)?;
-        names.retain(|name| name::may_be_of(name, flag));
-        let of_flag = |entry: &Entry| entry.change.flag == *flag;
-        Ok(self.read(names).entries.into_iter().rfind(of_flag))
+        names.retain(|name| name::may_be_of(name, &change.flag));
+        let is_it =
+            |entry: &Entry| entry.change.flag == change.flag && entry.change.target.is_about_the_same(&change.target);
+        Ok(self.read(names).entries.into_iter().rfind(is_it))
     }
 
     fn read(&self, names: Vec<String>) -> Pending {

@@ -11,13 +11,15 @@ use flagcache_launchdarkly::rest::{
     Environment as LdEnvironment, Flag, PatchOperation, RestClient, RestError, pointer,
 };
 use flagcache_launchdarkly::{ExchangeError, Limits};
+use serde_json::json;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::change::{Change, FlagName};
+use crate::change::{Change, FlagName, Target};
 use crate::console::Console;
 use crate::environment::{Environment, EnvironmentError};
 use crate::exit::Exit;
+use crate::variation::{Choice, ChoiceError};
 
 /// Longest that one change may take, waiting for rate limits included.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -44,6 +46,9 @@ pub enum LaunchDarklyError {
         /// The flag's key.
         flag: String,
     },
+    /// The flag has no such variation.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
 }
 
 impl LaunchDarklyError {
@@ -51,7 +56,7 @@ impl LaunchDarklyError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Environment(_) | Self::Rest(RestError::MalformedToken | RestError::Client(_)) => Exit::Misused,
-            Self::Rest(_) | Self::NoEnvironment { .. } => Exit::Failed,
+            Self::Rest(_) | Self::NoEnvironment { .. } | Self::Choice(_) => Exit::Failed,
         }
     }
 
@@ -140,9 +145,24 @@ impl LaunchDarkly {
     /// Where LaunchDarkly did not make it, or it is not known.
     pub async fn patch(&self, change: &Change, comment: &str) -> Result<FlagState, LaunchDarklyError> {
         let flag = &change.flag;
-        let path = pointer(&["environments", &flag.environment, "on"]);
-        let operations = [PatchOperation::Replace { path, value: change.state.is_on().into() }];
+        let (field, value) = match &change.target {
+            Target::State(state) => ("on", state.is_on().into()),
+            // The whole of it: a rollout has no `variation` to be replaced.
+            Target::Variation(choice) => ("fallthrough", json!({"variation": self.index(flag, choice).await?})),
+        };
+        let path = pointer(&["environments", &flag.environment, field]);
+        let operations = [PatchOperation::Replace { path, value }];
         state(flag, &self.client.patch_flag(&flag.project, &flag.flag, &operations, comment, patience()).await?)
+    }
+
+    /// The index of a variation; asks for the flag's variations where a value was given.
+    async fn index(&self, flag: &FlagName, choice: &Choice) -> Result<usize, LaunchDarklyError> {
+        if let Choice::Index(index) = choice {
+            return Ok(*index);
+        }
+        let answer = self.client.flag(&flag.project, &flag.flag, &flag.environment, patience()).await?;
+        let variations: Vec<String> = answer.variations().map(ToString::to_string).collect();
+        Ok(choice.index(&variations.iter().map(String::as_str).collect::<Vec<_>>())?)
     }
 
     /// All environments of a project.
@@ -176,7 +196,13 @@ impl LaunchDarkly {
     /// Where LaunchDarkly did not make the change.
     pub async fn update(&self, change: &Change, console: &mut Console<'_>) -> Result<Exit, LaunchDarklyError> {
         let after = self.patch(change, "set by rc").await?;
-        console.say(format_args!("{} is {} in LaunchDarkly (v{})", change.flag, change.state, after.version));
+        match &change.target {
+            Target::State(state) => {
+                console.say(format_args!("{} is {state} in LaunchDarkly (v{})", change.flag, after.version));
+            }
+            Target::Variation(choice) => console
+                .say(format_args!("{} serves variation {choice} in LaunchDarkly (v{})", change.flag, after.version)),
+        }
         Ok(Exit::Done)
     }
 }

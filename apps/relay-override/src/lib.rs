@@ -1,11 +1,12 @@
-//! What `rc` is made of: overriding flags in the Relay Proxy's Redis while LaunchDarkly is
-//! unreachable, recording each override, and playing the record back when LaunchDarkly is there
-//! again.
+//! What `rc` is made of: overriding flags in the Relay Proxy's Redis or the pipeline's table while
+//! LaunchDarkly is unreachable, recording each override, and playing the record back when
+//! LaunchDarkly is there again.
 //!
-//! - [`change`], [`words`]: a change of a flag and the line that stands for it; pure.
+//! - [`change`], [`variation`], [`words`]: a change of a flag and the line that stands for it; pure.
 //! - [`flag_json`]: edits a flag's JSON in place; pure.
 //! - [`journal`]: the folder of pending changes.
-//! - [`store`]: where flags are overridden; [`redis_store`] is the Relay Proxy's.
+//! - [`store`]: where flags are overridden; [`redis_store`] is the Relay Proxy's,
+//!   [`dynamodb_store`] the pipeline's.
 //! - [`update`], [`playback`], [`relay_config`], [`status`], [`revert`], [`doctor`]: the commands.
 //! - [`cli`], [`environment`], [`hosts`]: what the user says, and what the environment says.
 //!
@@ -15,6 +16,7 @@ pub mod change;
 pub mod cli;
 pub mod console;
 pub mod doctor;
+pub mod dynamodb_store;
 pub mod environment;
 pub mod exit;
 pub mod flag_json;
@@ -29,4 +31,5 @@ pub mod run;
 pub mod status;
 pub mod store;
 pub mod update;
+pub mod variation;
 pub mod words;

@@ -14,7 +14,7 @@ mod read_back;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::change::FlagName;
+use crate::change::{FlagName, Target};
 use crate::cli;
 use crate::console::{Console, chain};
 use crate::exit::Exit;
@@ -46,7 +46,7 @@ pub async fn run<S: Store>(
     console: &mut Console<'_>,
 ) -> Result<Exit, JournalError> {
     let _lock = if arguments.dry_run { None } else { Some(journal.lock_to_play_back()?) };
-    if arguments.wait {
+    if arguments.waits {
         wait(launchdarkly, console).await;
     }
     let pending = journal.pending()?;
@@ -103,7 +103,7 @@ struct Played {
     /// What LaunchDarkly made of it.
     after: FlagState,
     /// Whether nothing says that LaunchDarkly's flag is another than what was overridden, but for
-    /// `on` and `version`.
+    /// `on` and `version`; a variation that took another's place counts as other.
     is_otherwise_same: bool,
 }
 
@@ -145,7 +145,7 @@ impl Playback<'_, '_> {
                 End::Left(line) | End::Stop(line) => (line, true),
             };
             let change = &step.entry.change;
-            self.progress.line(self.console, format_args!("{} {}: {line}", change.flag, change.state));
+            self.progress.line(self.console, format_args!("{} {}: {line}", change.flag, change.target));
             if stays {
                 self.stuck.insert(change.flag.clone());
                 left += 1 + step.earlier.len();
@@ -174,7 +174,7 @@ impl Playback<'_, '_> {
             Err(error) => return Ok(self.failed(&error)),
         };
         let expected = plan::expected_version(step, &self.known);
-        let verdict = conflict::judge(before, step.entry.change.state, expected);
+        let verdict = conflict::judge(before, &step.entry.change.target, expected);
         if self.arguments.dry_run {
             return Ok(self.shown(step, before, verdict));
         }
@@ -215,7 +215,8 @@ impl Playback<'_, '_> {
         let known = self.played.iter().position(|played| played.flag == *flag).map(|at| self.played.remove(at));
         let was_same = known.as_ref().is_none_or(|played| played.is_otherwise_same);
         let is_as_expected = expected.is_none_or(|expected| expected == before.version);
-        let is_otherwise_same = was_same && is_as_expected && after.version <= before.version + 1;
+        let is_state = matches!(step.entry.change.target, Target::State(_));
+        let is_otherwise_same = is_state && was_same && is_as_expected && after.version <= before.version + 1;
         let mut records = known.map_or_else(Vec::new, |played| played.records);
         for entry in step.earlier.iter().chain([&step.entry]) {
             let launchdarkly_version = Some(after.version);
@@ -233,7 +234,7 @@ impl Playback<'_, '_> {
     fn shown(&self, step: &Step, before: FlagState, verdict: Verdict) -> End {
         End::Shown(match verdict {
             Verdict::AlreadySo => format!("is so in LaunchDarkly already (v{})", before.version),
-            Verdict::Clear => format!("would turn it {} (v{} now)", step.entry.change.state, before.version),
+            Verdict::Clear => format!("would {} (v{} now)", step.entry.change.target.deed(), before.version),
             Verdict::Conflict { expected } if self.arguments.force => {
                 format!("would overwrite LaunchDarkly's change since the override (v{expected} → v{})", before.version)
             }
@@ -258,12 +259,12 @@ impl Playback<'_, '_> {
         }
         let change = &step.entry.change;
         let question = format!(
-            "{}: LaunchDarkly has changed it since the override (v{expected} → v{}, now {}). Turn it {} all the same? \
+            "{}: LaunchDarkly has changed it since the override (v{expected} → v{}, now {}). Set it to {} all the same? \
              [y]es, [n]o, yes to [a]ll, [s]kip all:",
             change.flag,
             before.version,
             crate::change::State::from(before.on),
-            change.state
+            change.target
         );
         let answer = self.progress.suspended(|| conflict::ask(self.console, &question));
         if answer.is_for_all() {

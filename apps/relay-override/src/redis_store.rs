@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use crate::change::FlagName;
 use crate::flag_json;
 use crate::hosts::Host;
-use crate::store::{Edit, Edited, Store, StoreError};
+use crate::store::{Edit, Edited, Purpose, Store, StoreError};
 
 pub use inspect::Inspection;
 
@@ -138,7 +138,7 @@ impl Store for RedisStore {
         Ok(found.map(flag_json::text).transpose()?)
     }
 
-    async fn edit(&self, flag: &FlagName, edit: impl Edit) -> Result<Edited, StoreError> {
+    async fn edit(&self, flag: &FlagName, _purpose: Purpose, edit: impl Edit) -> Result<Edited, StoreError> {
         let hash = self.prefix.hash_key(flag);
         for _ in 0..ATTEMPTS {
             if let Some(edited) = self.attempt(&hash, &flag.flag, &edit).await? {

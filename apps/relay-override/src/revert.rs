@@ -1,18 +1,18 @@
 //! `rc revert`: a pending override is taken back on every host, as if it had never been.
 //!
-//! The last override of a flag first, each host by its own record: `on` and `version` become what
-//! they were, so that LaunchDarkly's next change is newer than what the store holds. A host that
+//! The last override of a flag first, each host by its own record: `on` or `fallthrough`, and
+//! `version` become what they were, so that LaunchDarkly's next change is newer than what the store holds. A host that
 //! somebody else has written since is left alone: what it holds now is newer than what we know.
 
 use futures::future::join_all;
 use thiserror::Error;
 
-use crate::change::FlagName;
+use crate::change::{FlagName, Target};
 use crate::console::{Console, chain};
 use crate::exit::Exit;
 use crate::flag_json::{FlagJson, FlagJsonError};
 use crate::journal::{Entry, HostRecord, Journal, JournalError};
-use crate::store::{Edited, Store, StoreError};
+use crate::store::{Edited, Purpose, Store, StoreError};
 
 /// Why nothing can be reverted.
 #[derive(Debug, Error)]
@@ -66,8 +66,8 @@ async fn revert<S: Store>(
     let change = &entry.change;
     let Some(record) = &entry.record else {
         console.say(format_args!(
-            "{} {}: left, because what was there before is not recorded; use `rc update-redis`, then remove {}",
-            change.flag, change.state, entry.name
+            "{} {}: left, because what was there before is not recorded; override it the other way, then remove {}",
+            change.flag, change.target, entry.name
         ));
         return Ok(false);
     };
@@ -75,13 +75,16 @@ async fn revert<S: Store>(
     let mut is_gone = true;
     for name in missing {
         is_gone = false;
-        console.say(format_args!("{name}  {}: not reverted, because it is not in REDIS_HOSTS", change.flag));
+        console.say(format_args!(
+            "{name}  {}: not reverted, because it is not among REDIS_HOSTS and the table",
+            change.flag
+        ));
     }
     let ours = stores.iter().filter_map(|store| Some((store, record.hosts.get(store.name())?)));
     let all = ours.map(|(store, host)| async move { (store.name(), restore(store, entry, host, is_dry_run).await) });
     for (name, restored) in join_all(all).await {
         is_gone &= !matches!(restored, Restored::Failed(_));
-        console.say(format_args!("{name}  {} {}: {}", change.flag, change.state, restored.text()));
+        console.say(format_args!("{name}  {} {}: {}", change.flag, change.target, restored.text()));
     }
     if is_gone && !is_dry_run {
         journal.set_aside(&entry.name)?;
@@ -124,7 +127,7 @@ async fn restore<S: Store>(store: &S, entry: &Entry, host: &HostRecord, is_dry_r
             Err(error) => Restored::Failed(error),
         };
     }
-    match store.edit(flag, |text: &str| restored(text, entry, host)).await {
+    match store.edit(flag, Purpose::Override, |text: &str| restored(text, entry, host)).await {
         Ok(Edited::Written { .. }) => Restored::Done { from: host.override_version, to: host.before.version },
         Ok(Edited::Kept(text)) => kept(&text, host),
         Ok(Edited::Absent) => Restored::Gone,
@@ -135,9 +138,16 @@ async fn restore<S: Store>(store: &S, entry: &Entry, host: &HostRecord, is_dry_r
 /// The flag's JSON as it was before the override; nothing where it is not the override's any more.
 fn restored(text: &str, entry: &Entry, host: &HostRecord) -> Result<Option<String>, FlagJsonError> {
     let flag = FlagJson::parse(text)?;
-    let is_override = flag.version() == host.override_version && flag.on() == Some(entry.change.state.is_on());
-    // An `on` that was no boolean was of no use to anybody: SDKs read a missing one as off.
-    Ok(is_override.then(|| flag.with(host.before.on.unwrap_or(false), host.before.version)))
+    let before = &host.before;
+    if flag.version() != host.override_version || !flag.is_set_to(&entry.change.target)? {
+        return Ok(None);
+    }
+    match (&entry.change.target, &before.fallthrough) {
+        (Target::Variation(_), Some(fallthrough)) => flag.with_fallthrough(fallthrough, before.version).map(Some),
+        (Target::Variation(_), None) => Ok(None),
+        // An `on` that was no boolean was of no use to anybody: SDKs read a missing one as off.
+        (Target::State(_), _) => Ok(Some(flag.with(before.on.unwrap_or(false), before.version))),
+    }
 }
 
 fn kept(text: &str, host: &HostRecord) -> Restored {
@@ -155,7 +165,8 @@ mod tests {
 
     #[test]
     fn only_the_overrides_own_version_is_taken_back() {
-        let host = HostRecord { before: Held { version: 12, on: Some(false) }, override_version: 13 };
+        let host =
+            HostRecord { before: Held { version: 12, on: Some(false), fallthrough: None }, override_version: 13 };
         let change = "rc update-ld-api -p p -e e -f f -s on".parse().unwrap();
         let entry = Entry { name: "n".to_owned(), change, at: chrono::Utc::now(), record: None };
         for (held, expected) in [

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::cli::{Cli, Command, RedisArgs};
+use crate::cli::{Cli, Command, DynamoDbArgs, RedisArgs, StoresArgs, WaitArgs};
 use crate::console::Console;
+use crate::dynamodb_store::{DynamoDbError, DynamoDbStore};
 use crate::environment::{self, Environment, EnvironmentError};
 use crate::exit::Exit;
 use crate::hosts::{self, HostsError};
@@ -18,6 +19,7 @@ use crate::journal::{Journal, JournalError};
 use crate::launchdarkly::{LaunchDarkly, LaunchDarklyError};
 use crate::redis_store::RedisStore;
 use crate::relay_config::{self, RelayConfigError};
+use crate::store::AnyStore;
 use crate::{doctor, playback, revert, status, update};
 
 /// Why a command did not come to its end.
@@ -29,6 +31,15 @@ pub enum RunError {
     /// The hosts are not known.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// The table is not known.
+    #[error(transparent)]
+    DynamoDb(#[from] DynamoDbError),
+    /// There is nothing to look at.
+    #[error(
+        "REDIS_HOSTS is not set (the Relay Proxy's Redis hosts), nor is LAUNCHDARKLY_DYNAMODB_TABLE (the pipeline's \
+         table); set either in the environment or in `.env`"
+    )]
+    NoStores,
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -47,7 +58,7 @@ impl RunError {
     /// The exit code that it stands for.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Environment(_) | Self::Hosts(_) => Exit::Misused,
+            Self::Environment(_) | Self::Hosts(_) | Self::DynamoDb(_) | Self::NoStores => Exit::Misused,
             Self::LaunchDarkly(error) => error.exit(),
             Self::RelayConfig(error) => error.exit(),
             Self::Journal(_) | Self::Revert(_) => Exit::Failed,
@@ -62,13 +73,19 @@ impl RunError {
 pub async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>) -> Result<Exit, RunError> {
     match cli.command {
         Command::UpdateRedis(arguments) => {
-            let stores = stores(&arguments.redis, environment)?;
+            let stores = redis_stores(&arguments.redis, &arguments.wait, environment)?;
+            let journal = Journal::new(arguments.journal.replay_dir);
+            Ok(update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await?)
+        }
+        Command::UpdateDynamodb(arguments) => {
+            let stores = [dynamodb_store(&arguments.dynamodb, &arguments.wait, environment).await?];
             let journal = Journal::new(arguments.journal.replay_dir);
             Ok(update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await?)
         }
         Command::Playback(arguments) => {
             let launchdarkly = LaunchDarkly::new(environment)?;
-            let stores = stores_if_any(&arguments.redis, environment)?;
+            // The changes may have been made on another machine, whose stores are not known here.
+            let stores = stores_if_any(&arguments.stores, environment).await?;
             let journal = Journal::new(&arguments.journal.replay_dir);
             Ok(playback::run(&arguments, &launchdarkly, &stores, &journal, console).await?)
         }
@@ -81,18 +98,18 @@ pub async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>)
             Ok(relay_config::run(&arguments, &launchdarkly, environment, console).await?)
         }
         Command::Status(arguments) => {
-            let stores = stores(&arguments.redis, environment)?;
+            let stores = stores(&arguments.stores, environment).await?;
             let launchdarkly = launchdarkly_if_any(environment)?;
             let journal = Journal::new(arguments.journal.replay_dir);
             Ok(status::run(&stores, launchdarkly.as_ref(), &journal, arguments.json, console).await?)
         }
         Command::Revert(arguments) => {
-            let stores = stores(&arguments.redis, environment)?;
+            let stores = stores(&arguments.stores, environment).await?;
             let journal = Journal::new(&arguments.journal.replay_dir);
             Ok(revert::run(arguments.flag().as_ref(), &stores, &journal, arguments.dry_run, console).await?)
         }
         Command::Doctor(arguments) => {
-            let stores = stores(&arguments.redis, environment)?;
+            let stores = stores(&arguments.stores, environment).await?;
             Ok(doctor::run(&arguments, &stores, launchdarkly_if_any(environment)?.as_ref(), environment, console)
                 .await?)
         }
@@ -114,18 +131,41 @@ pub fn environment(file: &Path) -> Result<Environment, RunError> {
     Ok(Environment::load(file)?)
 }
 
-fn stores(arguments: &RedisArgs, environment: &Environment) -> Result<Vec<RedisStore>, RunError> {
+fn redis_stores(
+    arguments: &RedisArgs,
+    wait: &WaitArgs,
+    environment: &Environment,
+) -> Result<Vec<RedisStore>, RunError> {
     let prefix = arguments.prefix(environment.get(environment::REDIS_KEY_PREFIX));
     let hosts = hosts::from_environment(environment)?;
-    Ok(hosts.into_iter().map(|host| RedisStore::new(host, prefix.clone(), arguments.timeout)).collect())
+    Ok(hosts.into_iter().map(|host| RedisStore::new(host, prefix.clone(), wait.timeout)).collect())
 }
 
-/// Playback can do its work without Redis: the changes may have been made on another machine.
-fn stores_if_any(arguments: &RedisArgs, environment: &Environment) -> Result<Vec<RedisStore>, RunError> {
-    if environment.get(environment::REDIS_HOSTS).is_none() {
-        return Ok(Vec::new());
+async fn dynamodb_store(
+    arguments: &DynamoDbArgs,
+    wait: &WaitArgs,
+    environment: &Environment,
+) -> Result<DynamoDbStore, RunError> {
+    Ok(DynamoDbStore::new(&arguments.into(), environment, wait.timeout).await?)
+}
+
+/// All stores that are set up: Redis hosts first, then the table.
+async fn stores_if_any(arguments: &StoresArgs, environment: &Environment) -> Result<Vec<AnyStore>, RunError> {
+    let mut all = Vec::new();
+    if environment.get(environment::REDIS_HOSTS).is_some() {
+        let hosts = redis_stores(&arguments.redis, &arguments.wait, environment)?;
+        all.extend(hosts.into_iter().map(|host| AnyStore::Redis(Box::new(host))));
     }
-    stores(arguments, environment)
+    if arguments.dynamodb.table.is_some() || environment.get(environment::DYNAMODB_TABLE).is_some() {
+        let store = dynamodb_store(&arguments.dynamodb, &arguments.wait, environment).await?;
+        all.push(AnyStore::DynamoDb(store));
+    }
+    Ok(all)
+}
+
+async fn stores(arguments: &StoresArgs, environment: &Environment) -> Result<Vec<AnyStore>, RunError> {
+    let all = stores_if_any(arguments, environment).await?;
+    if all.is_empty() { Err(RunError::NoStores) } else { Ok(all) }
 }
 
 fn launchdarkly_if_any(environment: &Environment) -> Result<Option<LaunchDarkly>, RunError> {

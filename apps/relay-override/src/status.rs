@@ -6,7 +6,7 @@ mod print;
 
 use futures::future::join_all;
 
-use crate::change::FlagName;
+use crate::change::{FlagName, Target};
 use crate::console::{Console, chain};
 use crate::exit::Exit;
 use crate::flag_json::FlagJson;
@@ -33,16 +33,17 @@ pub async fn run<S: Store>(
     let mut is_reachable = true;
     let mut flags = Vec::new();
     for flag in pending.flags() {
-        let hosts = join_all(stores.iter().map(|store| look(store, flag))).await;
-        let theirs = theirs(launchdarkly, flag, &mut is_reachable).await;
+        let is_about_variation = pending.of(flag).any(|entry| matches!(entry.change.target, Target::Variation(_)));
+        let hosts = join_all(stores.iter().map(|store| look(store, flag, is_about_variation))).await;
+        let (theirs, state) = theirs(launchdarkly, flag, is_about_variation, &mut is_reachable).await;
         let squashed = playback::steps(pending.of(flag).cloned().collect(), true);
-        let outlook = squashed.first().map(|step| outlook(step, theirs.state(), &known));
+        let outlooks: Vec<Outlook> = squashed.iter().map(|step| outlook(step, state, &known)).collect();
         flags.push(FlagFacts {
             flag: flag.clone(),
             pending: pending_facts(&pending, flag),
             hosts,
             launchdarkly: theirs,
-            playback: outlook.unwrap_or(Outlook::Unknown),
+            playback: worst(outlooks),
         });
     }
     let unusable = pending.unusable.iter();
@@ -60,18 +61,29 @@ pub async fn run<S: Store>(
 fn pending_facts(pending: &Pending, flag: &FlagName) -> Vec<PendingFacts> {
     let facts = pending.of(flag).map(|entry| PendingFacts {
         file: entry.name.clone(),
-        state: entry.change.state,
+        state: match &entry.change.target {
+            Target::State(state) => Some(*state),
+            Target::Variation(_) => None,
+        },
+        variation: match &entry.change.target {
+            Target::State(_) => None,
+            Target::Variation(choice) => Some(choice.to_string()),
+        },
         at: entry.at,
         held_version: entry.record.as_ref().and_then(crate::journal::Record::held_version),
     });
     facts.collect()
 }
 
-async fn look<S: Store>(store: &S, flag: &FlagName) -> HostFacts {
+async fn look<S: Store>(store: &S, flag: &FlagName, is_about_variation: bool) -> HostFacts {
     let held = match store.read(flag).await {
         Ok(Some(text)) => match FlagJson::parse(&text) {
             Ok(flag) if flag.is_deleted() => Side::Absent,
-            Ok(flag) => Side::Holds { version: flag.version(), on: flag.on() },
+            Ok(flag) => Side::Holds {
+                version: flag.version(),
+                on: flag.on(),
+                variation: flag.variation().filter(|_| is_about_variation),
+            },
             Err(error) => Side::Unknown { error: chain(&error) },
         },
         Ok(None) => Side::Absent,
@@ -81,27 +93,46 @@ async fn look<S: Store>(store: &S, flag: &FlagName) -> HostFacts {
 }
 
 /// Where LaunchDarkly did not answer once, it is not asked again.
-async fn theirs(launchdarkly: Option<&LaunchDarkly>, flag: &FlagName, is_reachable: &mut bool) -> Side {
-    let Some(launchdarkly) = launchdarkly else {
-        return Side::Unknown { error: "not asked, because LD_API_KEY is not set".to_owned() };
-    };
+async fn theirs(
+    launchdarkly: Option<&LaunchDarkly>,
+    flag: &FlagName,
+    is_about_variation: bool,
+    is_reachable: &mut bool,
+) -> (Side, Option<FlagState>) {
+    let unknown = |error: &str| (Side::Unknown { error: error.to_owned() }, None);
+    let Some(launchdarkly) = launchdarkly else { return unknown("not asked, because LD_API_KEY is not set") };
     if !*is_reachable {
-        return Side::Unknown { error: "unreachable".to_owned() };
+        return unknown("unreachable");
     }
     match launchdarkly.glance(flag).await {
-        Ok(FlagState { version, on }) => Side::Holds { version, on: Some(on) },
+        Ok(state) => {
+            let variation = state.variation.filter(|_| is_about_variation);
+            (Side::Holds { version: state.version, on: Some(state.on), variation }, Some(state))
+        }
         Err(error) => {
             *is_reachable = !error.is_outage();
-            Side::Unknown { error: chain(&error) }
+            unknown(&chain(&error))
         }
     }
 }
 
+/// What playback would do about a flag of which several things are set: a conflict counts before a
+/// change, and a change before nothing.
+fn worst(outlooks: Vec<Outlook>) -> Outlook {
+    let weight = |outlook: &Outlook| match outlook {
+        Outlook::NothingToDo => 0,
+        Outlook::Set { .. } => 1,
+        Outlook::Conflict { .. } => 2,
+        Outlook::Unknown => 3,
+    };
+    outlooks.into_iter().max_by_key(weight).unwrap_or(Outlook::Unknown)
+}
+
 fn outlook(step: &Step, theirs: Option<FlagState>, known: &std::collections::HashMap<(FlagName, u64), u64>) -> Outlook {
     let Some(theirs) = theirs else { return Outlook::Unknown };
-    match playback::judge(theirs, step.entry.change.state, playback::expected_version(step, known)) {
+    match playback::judge(theirs, &step.entry.change.target, playback::expected_version(step, known)) {
         playback::Verdict::AlreadySo => Outlook::NothingToDo,
-        playback::Verdict::Clear => Outlook::Set { state: step.entry.change.state },
+        playback::Verdict::Clear => Outlook::set(&step.entry.change.target),
         playback::Verdict::Conflict { expected } => Outlook::Conflict { expected_version: expected },
     }
 }

@@ -1,12 +1,15 @@
 //! Where flags are overridden: the one narrow view that the commands have of it.
 //!
-//! [`crate::redis_store`] is the Relay Proxy's Redis. Another kind of store is another
-//! implementation; nothing beside it has to change.
+//! [`crate::redis_store`] is the Relay Proxy's Redis, [`crate::dynamodb_store`] the pipeline's
+//! table, and [`AnyStore`] either of them, for the commands that look after all.
 
 use thiserror::Error;
 
 use crate::change::FlagName;
+use crate::dynamodb_store::DynamoDbStore;
 use crate::flag_json::FlagJsonError;
+use crate::redis_store::RedisStore;
+use crate::variation::ChoiceError;
 
 /// A place that holds flags as raw JSON.
 pub trait Store {
@@ -19,7 +22,21 @@ pub trait Store {
     /// Puts what `edit` makes of the flag's JSON in its place, in one piece: where somebody else
     /// writes in between, `edit` is asked again about what they wrote. Nothing is written where it
     /// gives nothing, or where there is no such flag.
-    fn edit(&self, flag: &FlagName, edit: impl Edit) -> impl Future<Output = Result<Edited, StoreError>>;
+    fn edit(
+        &self,
+        flag: &FlagName,
+        purpose: Purpose,
+        edit: impl Edit,
+    ) -> impl Future<Output = Result<Edited, StoreError>>;
+}
+
+/// What an edit is for: a store that keeps account of overrides has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To override a flag, or to take that back.
+    Override,
+    /// To put LaunchDarkly's own flag in the place of whatever is there.
+    ReadBack,
 }
 
 /// Makes the new JSON from the old one; nothing where it is to stay.
@@ -54,7 +71,10 @@ pub enum StoreError {
     Refused(String),
     /// What it holds is no flag; nothing was written.
     #[error("not changed, because what it holds is no flag")]
-    Malformed(#[from] FlagJsonError),
+    Malformed(#[source] FlagJsonError),
+    /// The flag has no such variation; nothing was written.
+    #[error("not changed: {0}")]
+    Choice(ChoiceError),
     /// Others wrote again and again; nothing was written.
     #[error("not changed, because others kept writing; run the command again")]
     Contended,
@@ -63,9 +83,49 @@ pub enum StoreError {
     Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<FlagJsonError> for StoreError {
+    fn from(error: FlagJsonError) -> Self {
+        match error {
+            FlagJsonError::Choice(error) => Self::Choice(error),
+            error => Self::Malformed(error),
+        }
+    }
+}
+
 impl StoreError {
     /// Whether it may be written all the same.
     pub const fn may_be_written(&self) -> bool {
         matches!(self, Self::Unsure(_))
+    }
+}
+
+/// A store of either kind.
+pub enum AnyStore {
+    /// The Relay Proxy's Redis.
+    Redis(Box<RedisStore>),
+    /// The pipeline's table.
+    DynamoDb(DynamoDbStore),
+}
+
+impl Store for AnyStore {
+    fn name(&self) -> &str {
+        match self {
+            Self::Redis(store) => store.name(),
+            Self::DynamoDb(store) => store.name(),
+        }
+    }
+
+    async fn read(&self, flag: &FlagName) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Redis(store) => store.read(flag).await,
+            Self::DynamoDb(store) => store.read(flag).await,
+        }
+    }
+
+    async fn edit(&self, flag: &FlagName, purpose: Purpose, edit: impl Edit) -> Result<Edited, StoreError> {
+        match self {
+            Self::Redis(store) => store.edit(flag, purpose, edit).await,
+            Self::DynamoDb(store) => store.edit(flag, purpose, edit).await,
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! `rc update-redis`: the override itself.
+//! `rc update-redis` and `rc update-dynamodb`: the override itself.
 //!
-//! 1. All hosts are read at once: who has the flag, and in which state?
+//! 1. All hosts (a table counts as one) are read at once: who has the flag, and in which state?
+//!    A variation named by its value becomes an index.
 //! 2. The change is recorded, on disk, before any host is touched; not where no host needs it.
 //! 3. All hosts are changed at once, each on its own.
 //! 4. The record is withdrawn where no host took the change, and set right where some did not.
@@ -19,8 +20,8 @@ use crate::change::Change;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::flag_json::FlagJson;
-use crate::journal::{Held, Journal, JournalError, Record};
-use crate::store::{Edited, Store, StoreError};
+use crate::journal::{Journal, JournalError, Record};
+use crate::store::{Edited, Purpose, Store, StoreError};
 
 pub use plan::{Outcome, Seen};
 
@@ -37,15 +38,18 @@ pub async fn run<S: Store>(
 ) -> Result<Exit, JournalError> {
     let start = Instant::now();
     let _lock = if is_dry_run { None } else { Some(journal.lock_to_record()?) };
-    let seen = join_all(stores.iter().map(|store| plan::look(store, change))).await;
-    let outcomes = if is_dry_run {
-        seen.into_iter().map(Outcome::planned).collect()
-    } else {
-        carry_out(change, stores, journal, seen).await?
-    };
-    tracing::debug!(duration_ms = start.elapsed().as_millis(), hosts = stores.len(), "update-redis");
+    let texts = join_all(stores.iter().map(|store| store.read(&change.flag))).await;
+    let resolved = plan::resolved(change, texts.iter().filter_map(|text| text.as_ref().ok()?.as_deref()));
+    let change = resolved.as_ref().unwrap_or(change);
+    let seen = texts.into_iter().map(|text| plan::seen(text, change, resolved.as_ref().err())).collect();
+    let outcomes = if is_dry_run { as_planned(seen) } else { carry_out(change, stores, journal, seen).await? };
+    tracing::debug!(duration_ms = start.elapsed().as_millis(), hosts = stores.len(), "overridden");
     let names: Vec<_> = stores.iter().map(Store::name).collect();
     Ok(report::print(change, &names, &outcomes, is_dry_run, console))
+}
+
+fn as_planned(seen: Vec<Seen>) -> Vec<Outcome> {
+    seen.into_iter().map(Outcome::planned).collect()
 }
 
 async fn carry_out<S: Store>(
@@ -56,7 +60,7 @@ async fn carry_out<S: Store>(
 ) -> Result<Vec<Outcome>, JournalError> {
     let planned: Record = plan::record(stores.iter().map(Store::name).zip(&seen));
     if planned.hosts.is_empty() {
-        return Ok(seen.into_iter().map(Outcome::planned).collect());
+        return Ok(as_planned(seen));
     }
     let entry = Recorded::begin(change, journal, planned)?;
     let outcomes = join_all(stores.iter().zip(seen).map(|(store, seen)| async {
@@ -72,13 +76,12 @@ async fn carry_out<S: Store>(
 }
 
 async fn override_flag<S: Store>(store: &S, change: &Change) -> Outcome {
-    let edited = store.edit(&change.flag, |text: &str| plan::overridden(text, change.state)).await;
+    let edited = store.edit(&change.flag, Purpose::Override, |text: &str| plan::overridden(text, &change.target)).await;
     match edited {
         Ok(Edited::Written { before, after }) => match (FlagJson::parse(&before), FlagJson::parse(&after)) {
-            (Ok(before), Ok(after)) => Outcome::Updated {
-                before: Held { version: before.version(), on: before.on() },
-                version: after.version(),
-            },
+            (Ok(before), Ok(after)) => {
+                Outcome::Updated { before: plan::held(&before, change), version: after.version() }
+            }
             // Both were parsed to be edited.
             (Err(error), _) | (_, Err(error)) => Outcome::Failed(StoreError::Malformed(error)),
         },
@@ -98,7 +101,7 @@ struct Recorded {
 
 impl Recorded {
     fn begin(change: &Change, journal: &Journal, planned: Record) -> Result<Self, JournalError> {
-        let last = journal.last_of(&change.flag)?.filter(|entry| entry.change == *change);
+        let last = journal.last_of(change)?.filter(|entry| entry.change == *change);
         if let Some(entry) = last {
             let known = entry.record.unwrap_or_default();
             journal.save_record(&entry.name, &with(&known, &planned))?;

@@ -22,7 +22,7 @@ pub(crate) struct Context<'a> {
 /// The summary as the caller gets it.
 pub(crate) fn summary(summary: &Summary, trigger: &str, duration_ms: u64) -> Value {
     let counts = |counts: Counts| json!({"total": counts.total, "written": counts.written, "deleted": counts.deleted});
-    json!({
+    let mut told = json!({
         "outcome": outcome(summary.outcome),
         "trigger": trigger,
         "flags": counts(summary.flags),
@@ -32,7 +32,11 @@ pub(crate) fn summary(summary: &Summary, trigger: &str, duration_ms: u64) -> Val
         "generation": summary.generation,
         "attempts": summary.attempts,
         "durationMs": duration_ms,
-    })
+    });
+    if !summary.overrides_replaced.is_empty() {
+        told["overridesReplaced"] = json!(summary.overrides_replaced);
+    }
+    told
 }
 
 const fn outcome(outcome: Outcome) -> &'static str {
@@ -59,6 +63,9 @@ pub(crate) fn synced(context: &Context<'_>, done: &Summary) {
         duration_ms = context.duration_ms,
         "synced"
     );
+    if !done.overrides_replaced.is_empty() {
+        tracing::warn!(flags = done.overrides_replaced.join(","), "overrides replaced by LaunchDarkly's own flags");
+    }
     let mut metrics = metrics(context)
         .count("ItemsWritten", written)
         .count("ItemsDeleted", deleted)

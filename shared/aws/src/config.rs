@@ -11,7 +11,7 @@ mod settings;
 
 use crate::Lookup;
 use crate::http::{Http, Trust};
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -89,12 +89,14 @@ pub async fn sdk_config() -> Result<SdkConfig, ConfigError> {
     from_lookup(&environment).await
 }
 
-pub(crate) async fn from_lookup(lookup: Lookup<'_>) -> Result<SdkConfig, ConfigError> {
+/// The same for a program that reads variables from elsewhere too, such as a file. What only the SDK's own chain
+/// understands (profiles, web identities) is read from the process's environment all the same.
+pub async fn from_lookup(lookup: Lookup<'_>) -> Result<SdkConfig, ConfigError> {
     let settings = Settings::from_lookup(lookup)?;
     let http = Http::new(Trust::from_lookup(lookup));
     let config = match CredentialsSource::from_lookup(lookup) {
         CredentialsSource::Environment => plain::load(lookup, &settings, http)?,
-        CredentialsSource::Chain => chain(&settings, http).await,
+        CredentialsSource::Chain => chain(&settings, http, plain::region(lookup)).await,
     };
     if config.region().is_none() {
         return Err(ConfigError::NoRegion);
@@ -116,11 +118,14 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::latest()
 }
 
-async fn chain(settings: &Settings, http: Http) -> SdkConfig {
+async fn chain(settings: &Settings, http: Http, region: Option<String>) -> SdkConfig {
     let mut loader = aws_config::defaults(behavior()).http_client(http);
     // The chain panics on what `Settings` has checked already.
     if let Some(retries) = &settings.retries {
         loader = loader.retry_config(retries.clone());
+    }
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
     }
     loader.load().await
 }

@@ -10,12 +10,12 @@ mod scripted;
 pub mod secrets;
 
 pub use clients::{Resolved, dynamodb, ssm};
-pub use config::{ConfigError, CredentialsSource, sdk_config};
+pub use config::{ConfigError, CredentialsSource, from_lookup, sdk_config};
 pub use errors::{Cause, Explained, Place, explain};
 pub use secrets::{SecretError, SecretFault, SecretSource, Secrets};
 
 /// Where variables are read from: the environment, or a test's own.
-type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A variable's value; an empty one counts as none.
 fn variable(lookup: Lookup, name: &str) -> Option<String> {

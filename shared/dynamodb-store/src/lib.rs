@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod layout;
+pub mod overrides;
 mod persistent;
 mod reader;
 pub mod snapshot;

@@ -5,12 +5,14 @@
 //! - `upstream_faults`: a LaunchDarkly that misbehaves
 //! - `table_faults`: a table that is missing, wrong or slow, and stores that are stopped in the middle
 //! - `healing`: a table that somebody has damaged
+//! - `overrides`: flags that `rc` overrides in the table while LaunchDarkly is away
 //! - `races`: many stores at once
 //! - `configuration`: variables, logs and metrics
 //! - `secrets`: secrets in the Parameter Store
 
 mod configuration;
 mod healing;
+mod overrides;
 mod races;
 mod secrets;
 mod sync;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-use crate::change::{Change, FlagName};
+use crate::change::{Change, FlagName, Target};
 
 const FORMAT: &str = "%Y%m%dT%H%M%S.%9fZ";
 /// `20260728T112029.123456789Z`
@@ -11,13 +11,21 @@ const LENGTH: usize = 26;
 const LONGEST_KEY: usize = 100;
 
 pub(super) fn of(at: DateTime<Utc>, change: &Change) -> String {
-    format!("{}-{}-{}.txt", at.format(FORMAT), key(&change.flag), change.state)
+    let target = match &change.target {
+        Target::State(state) => state.to_string(),
+        Target::Variation(choice) => harmless(&format!("variation-{choice}")),
+    };
+    format!("{}-{}-{target}.txt", at.format(FORMAT), key(&change.flag))
 }
 
 fn key(flag: &FlagName) -> String {
+    harmless(&flag.flag)
+}
+
+fn harmless(text: &str) -> String {
     let is_harmless = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    let key = flag.flag.chars().map(|letter| if is_harmless(letter) { letter } else { '_' });
-    key.take(LONGEST_KEY).collect()
+    let letters = text.chars().map(|letter| if is_harmless(letter) { letter } else { '_' });
+    letters.take(LONGEST_KEY).collect()
 }
 
 /// Whether a file of this name may be of this flag: names that others gave say nothing.
@@ -53,6 +61,8 @@ mod tests {
         let change: Change = "rc update-ld-api -p p -e e -f 'a/b é' -s on".parse().unwrap();
         let name = of(at(1_700_000_000_000_000_001), &change);
         assert_eq!(name, "20231114T221320.000000001Z-a_b__-on.txt");
+        let serves: Change = "rc update-ld-api -p p -e e -f f --variation index:1".parse().unwrap();
+        assert!(of(at(0), &serves).ends_with("-f-variation-index_1.txt"));
         assert_eq!(time(&name), Some(at(1_700_000_000_000_000_001)));
         assert_eq!(time("0f1d2c3b-8a0e-11ee-b9d1-0242ac120002.txt"), None);
         assert_eq!(time("é.txt"), None);

@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// A flag at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Its version.
     pub version: u64,
     /// Whether it was on; nothing where `on` was no boolean.
     pub on: Option<bool>,
+    /// Its `fallthrough` as JSON, where that is what was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallthrough: Option<String>,
 }
 
 /// What happened on one host.

@@ -15,7 +15,8 @@ fn change(flag: &str, state: &str) -> Change {
 }
 
 fn record(version: u64) -> Record {
-    let host = HostRecord { before: Held { version, on: Some(false) }, override_version: version + 1 };
+    let host =
+        HostRecord { before: Held { version, on: Some(false), fallthrough: None }, override_version: version + 1 };
     Record { hosts: [("h:6379".to_owned(), host)].into(), launchdarkly_version: None }
 }
 

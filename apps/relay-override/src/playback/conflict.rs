@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead};
 
-use crate::change::State;
+use crate::change::Target;
 use crate::console::Console;
 use crate::launchdarkly::FlagState;
+use crate::variation::Choice;
 
 /// What a change would do to LaunchDarkly's flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +22,15 @@ pub(crate) enum Verdict {
 }
 
 /// Judges LaunchDarkly's flag `now` by the version that it should have.
-pub(crate) fn judge(now: FlagState, wanted: State, expected: Option<u64>) -> Verdict {
+pub(crate) fn judge(now: FlagState, wanted: &Target, expected: Option<u64>) -> Verdict {
+    let is_so = match wanted {
+        Target::State(state) => now.on == state.is_on(),
+        Target::Variation(Choice::Index(index)) => now.variation == Some(*index),
+        // Which variation that is, only LaunchDarkly knows.
+        Target::Variation(Choice::Text(_)) => false,
+    };
     match expected {
-        _ if now.on == wanted.is_on() => Verdict::AlreadySo,
+        _ if is_so => Verdict::AlreadySo,
         Some(expected) if now.version > expected => Verdict::Conflict { expected },
         _ => Verdict::Clear,
     }
@@ -75,18 +82,23 @@ pub(super) fn ask(console: &mut Console<'_>, question: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::State;
 
     #[test]
     fn only_a_version_that_has_moved_on_is_a_conflict() {
-        let now = |version, on| FlagState { version, on };
+        let now = |version, on| FlagState { version, on, variation: Some(0) };
+        let serves = |index| Target::Variation(Choice::Index(index));
         for (now, wanted, expected, verdict) in [
-            (now(12, false), State::On, Some(12), Verdict::Clear),
-            (now(11, false), State::On, Some(12), Verdict::Clear),
-            (now(13, false), State::On, Some(12), Verdict::Conflict { expected: 12 }),
-            (now(13, true), State::On, Some(12), Verdict::AlreadySo),
-            (now(99, false), State::On, None, Verdict::Clear),
+            (now(12, false), State::On.into(), Some(12), Verdict::Clear),
+            (now(11, false), State::On.into(), Some(12), Verdict::Clear),
+            (now(13, false), State::On.into(), Some(12), Verdict::Conflict { expected: 12 }),
+            (now(13, true), State::On.into(), Some(12), Verdict::AlreadySo),
+            (now(99, false), State::On.into(), None, Verdict::Clear),
+            (now(13, false), serves(0), Some(12), Verdict::AlreadySo),
+            (now(13, false), serves(1), Some(12), Verdict::Conflict { expected: 12 }),
+            (now(12, false), serves(1), Some(12), Verdict::Clear),
         ] {
-            assert_eq!(judge(now, wanted, expected), verdict, "{now:?}");
+            assert_eq!(judge(now, &wanted, expected), verdict, "{now:?}");
         }
     }
 

@@ -14,11 +14,16 @@ pub(crate) struct Step {
     pub(crate) earlier: Vec<Entry>,
 }
 
-/// The steps for these entries; with `is_squashed`, one a flag, in the order of the last changes.
+/// The steps for these entries; with `is_squashed`, one for each thing that is set of a flag, in the
+/// order of the last changes.
 pub(crate) fn steps(entries: Vec<Entry>, is_squashed: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::with_capacity(entries.len());
     for entry in entries {
-        let same = steps.iter().position(|step| is_squashed && step.entry.change.flag == entry.change.flag);
+        let change = &entry.change;
+        let is_undone = |step: &Step| {
+            step.entry.change.flag == change.flag && step.entry.change.target.is_about_the_same(&change.target)
+        };
+        let same = steps.iter().position(|step| is_squashed && is_undone(step));
         let earlier = same.map(|position| {
             let Step { entry, mut earlier } = steps.remove(position);
             earlier.push(entry);
@@ -56,7 +61,10 @@ mod tests {
 
     fn entry(name: &str, flag: &str, held: Option<u64>) -> Entry {
         let record = held.map(|version| {
-            let host = HostRecord { before: Held { version, on: Some(true) }, override_version: version + 1 };
+            let host = HostRecord {
+                before: Held { version, on: Some(true), fallthrough: None },
+                override_version: version + 1,
+            };
             Record { hosts: [("h".to_owned(), host)].into(), launchdarkly_version: None }
         });
         let change = format!("rc update-ld-api -p p -e e -f {flag} -s on").parse().unwrap();
@@ -81,6 +89,10 @@ mod tests {
         assert_eq!(names(&all), [("1", vec![]), ("2", vec![]), ("3", vec![]), ("4", vec![])]);
         let squashed = steps(entries(), true);
         assert_eq!(names(&squashed), [("2", vec![]), ("4", vec!["1", "3"])]);
+        let mut serves = entry("5", "a", None);
+        serves.change = "rc update-ld-api -p p -e e -f a --variation index:1".parse().unwrap();
+        let both = steps(vec![entry("1", "a", None), serves, entry("6", "a", None)], true);
+        assert_eq!(names(&both), [("5", vec![]), ("6", vec!["1"])]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::change::FlagName;
 use crate::console::{Console, chain};
 use crate::flag_json::{FlagJson, FlagJsonError};
 use crate::launchdarkly::{FlagState, LaunchDarkly};
-use crate::store::{Edited, Store, StoreError};
+use crate::store::{Edited, Purpose, Store, StoreError};
 
 /// Says where a store is not equal to LaunchDarkly or was made so; gives whether all are.
 pub(super) async fn run<S: Store>(
@@ -110,7 +110,7 @@ async fn bring<S: Store>(store: &S, played: &Played, text: Option<&String>) -> B
     let hosts = played.records.iter().filter_map(|record| record.hosts.get(store.name()));
     let overrides: Vec<u64> = hosts.map(|host| host.override_version).collect();
     let edit = |held: &str| target(held, played.after, &overrides, text.map(String::as_str));
-    match store.edit(&played.flag, edit).await {
+    match store.edit(&played.flag, Purpose::ReadBack, edit).await {
         Ok(Edited::Written { before, after }) => Brought::Set { from: version(&before), to: version(&after) },
         Ok(Edited::Kept(held)) if version(&held) > played.after.version => Brought::Newer { version: version(&held) },
         Ok(Edited::Kept(_)) => Brought::Equal,
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_store_gets_launchdarklys_flag_unless_it_has_a_newer_one() {
-        let state = |version, on| FlagState { version, on };
+        let state = |version, on| FlagState { version, on, variation: None };
         let held = r#"{"on":true,"version":14,"x":1.0}"#;
         let theirs = r#"{"on":true,"version":13,"x":2.0}"#;
         for (launchdarkly, overrides, text, expected) in [

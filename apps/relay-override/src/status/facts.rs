@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::change::{FlagName, State};
-use crate::launchdarkly::FlagState;
+use crate::change::{FlagName, State, Target};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -42,7 +41,12 @@ pub(super) struct FlagFacts {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PendingFacts {
     pub(super) file: String,
-    pub(super) state: State,
+    /// Where targeting was switched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<State>,
+    /// Where another variation is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) variation: Option<String>,
     pub(super) at: DateTime<Utc>,
     /// The version that the hosts held before.
     pub(super) held_version: Option<u64>,
@@ -59,26 +63,41 @@ pub(super) struct HostFacts {
 #[derive(Debug, Serialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
 pub(super) enum Side {
-    Holds { version: u64, on: Option<bool> },
+    Holds {
+        version: u64,
+        on: Option<bool>,
+        /// Where that is what was overridden; nothing also where a rollout is served.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        variation: Option<usize>,
+    },
     Absent,
-    Unknown { error: String },
-}
-
-impl Side {
-    pub(super) fn state(&self) -> Option<FlagState> {
-        match self {
-            Self::Holds { version, on: Some(on) } => Some(FlagState { version: *version, on: *on }),
-            _ => None,
-        }
-    }
+    Unknown {
+        error: String,
+    },
 }
 
 /// What playback would do about a flag.
 #[derive(Debug, Serialize)]
 #[serde(tag = "would", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub(super) enum Outlook {
-    Set { state: State },
+    Set {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        variation: Option<String>,
+    },
     NothingToDo,
-    Conflict { expected_version: u64 },
+    Conflict {
+        expected_version: u64,
+    },
     Unknown,
+}
+
+impl Outlook {
+    pub(super) fn set(target: &Target) -> Self {
+        match target {
+            Target::State(state) => Self::Set { state: Some(*state), variation: None },
+            Target::Variation(choice) => Self::Set { state: None, variation: Some(choice.to_string()) },
+        }
+    }
 }

@@ -22,7 +22,8 @@ fn print_flag(facts: &FlagFacts, now: DateTime<Utc>, console: &mut Console<'_>) 
     console.say(&facts.flag);
     for pending in &facts.pending {
         let held = pending.held_version.map_or_else(|| "not recorded".to_owned(), |version| format!("v{version}"));
-        console.say(format_args!("  pending: {} since {} (was {held})", pending.state, age(now - pending.at)));
+        let what = wanted(pending.state, pending.variation.as_deref());
+        console.say(format_args!("  pending: {what} since {} (was {held})", age(now - pending.at)));
     }
     let names = facts.hosts.iter().map(|host| host.host.as_str()).chain(["LaunchDarkly"]);
     let width = names.clone().map(|name| name.chars().count()).max().unwrap_or_default();
@@ -35,16 +36,27 @@ fn print_flag(facts: &FlagFacts, now: DateTime<Utc>, console: &mut Console<'_>) 
 
 fn text(side: &Side) -> String {
     match side {
-        Side::Holds { version, on: Some(on) } => format!("{} v{version}", State::from(*on)),
-        Side::Holds { version, on: None } => format!("v{version}, but its `on` is no boolean"),
+        Side::Holds { version, on: Some(on), variation: Some(index) } => {
+            format!("{} v{version}, serves variation index:{index}", State::from(*on))
+        }
+        Side::Holds { version, on: Some(on), variation: None } => format!("{} v{version}", State::from(*on)),
+        Side::Holds { version, on: None, .. } => format!("v{version}, but its `on` is no boolean"),
         Side::Absent => "no such flag".to_owned(),
         Side::Unknown { error } => error.clone(),
     }
 }
 
+fn wanted(state: Option<State>, variation: Option<&str>) -> String {
+    match (state, variation) {
+        (Some(state), _) => state.to_string(),
+        (None, variation) => format!("serve variation {}", variation.unwrap_or_default()),
+    }
+}
+
 fn outlook(outlook: &Outlook) -> String {
     match outlook {
-        Outlook::Set { state } => format!("would turn it {state}"),
+        Outlook::Set { state: Some(state), .. } => format!("would turn it {state}"),
+        Outlook::Set { state: None, variation } => format!("would {}", wanted(None, variation.as_deref())),
         Outlook::NothingToDo => "would change nothing; LaunchDarkly is so already".to_owned(),
         Outlook::Conflict { expected_version } => {
             format!("would skip it: LaunchDarkly has changed it since v{expected_version}; --force overwrites")

@@ -1,9 +1,12 @@
-//! What an override means for one host; pure but for the look at the host.
+//! What an override means for one host; pure.
 
-use crate::change::{Change, State};
+use std::collections::BTreeSet;
+
+use crate::change::{Change, Target};
 use crate::flag_json::{FlagJson, FlagJsonError};
 use crate::journal::{Held, HostRecord, Record};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::variation::{Choice, ChoiceError};
 
 /// What a look at a host shows.
 #[derive(Debug)]
@@ -60,25 +63,57 @@ impl Outcome {
     }
 }
 
-pub(super) async fn look<S: Store>(store: &S, change: &Change) -> Seen {
-    let text = match store.read(&change.flag).await {
+/// The change with the variation's index, where a value was given: the journal has to mean the same
+/// to everybody. Where no host's flag has such a variation, the change stays as it is, and each host
+/// says why.
+///
+/// # Errors
+/// Where it is another variation on another host.
+pub(super) fn resolved<'a>(change: &Change, texts: impl Iterator<Item = &'a str>) -> Result<Change, ChoiceError> {
+    let Target::Variation(choice) = &change.target else { return Ok(change.clone()) };
+    let indices: BTreeSet<usize> = texts.filter_map(|text| FlagJson::parse(text).ok()?.index(choice).ok()).collect();
+    match indices.into_iter().collect::<Vec<_>>()[..] {
+        [] => Ok(change.clone()),
+        [index] => Ok(Change { target: Target::Variation(Choice::Index(index)), ..change.clone() }),
+        _ => Err(ChoiceError::Differs { choice: choice.to_string() }),
+    }
+}
+
+/// What a host holds, seen with a change in mind; `differs` where the change means another
+/// variation on another host.
+pub(super) fn seen(text: Result<Option<String>, StoreError>, change: &Change, differs: Option<&ChoiceError>) -> Seen {
+    let text = match text {
         Ok(Some(text)) => text,
         Ok(None) => return Seen::NoSuchFlag,
         Err(error) => return Seen::Failed(error),
     };
-    match FlagJson::parse(&text) {
-        Ok(flag) if flag.is_deleted() => Seen::NoSuchFlag,
-        Ok(flag) if flag.on() == Some(change.state.is_on()) => Seen::AlreadySo { version: flag.version() },
-        Ok(flag) => Seen::ToChange(Held { version: flag.version(), on: flag.on() }),
-        Err(error) => Seen::Failed(error.into()),
+    if let Some(differs) = differs {
+        return Seen::Failed(StoreError::Choice(differs.clone()));
     }
+    let judged = FlagJson::parse(&text).and_then(|flag| {
+        if flag.is_deleted() {
+            return Ok(Seen::NoSuchFlag);
+        }
+        let is_so = flag.is_set_to(&change.target)?;
+        Ok(if is_so { Seen::AlreadySo { version: flag.version() } } else { Seen::ToChange(held(&flag, change)) })
+    });
+    judged.unwrap_or_else(|error| Seen::Failed(error.into()))
+}
+
+/// What is to be remembered of a flag before a change.
+pub(super) fn held(flag: &FlagJson<'_>, change: &Change) -> Held {
+    let is_variation = matches!(change.target, Target::Variation(_));
+    let fallthrough = flag.fallthrough().filter(|_| is_variation).map(str::to_owned);
+    Held { version: flag.version(), on: flag.on(), fallthrough }
 }
 
 /// The flag's JSON with the override; nothing where it is to stay.
-pub(super) fn overridden(text: &str, state: State) -> Result<Option<String>, FlagJsonError> {
+pub(super) fn overridden(text: &str, target: &Target) -> Result<Option<String>, FlagJsonError> {
     let flag = FlagJson::parse(text)?;
-    let is_so = flag.is_deleted() || flag.on() == Some(state.is_on());
-    Ok((!is_so).then(|| flag.with(state.is_on(), flag.version() + 1)))
+    if flag.is_deleted() || flag.is_set_to(target)? {
+        return Ok(None);
+    }
+    flag.set_to(target, flag.version() + 1).map(Some)
 }
 
 /// What is to be said of a flag that was left as it is.
@@ -94,7 +129,7 @@ pub(super) fn kept(text: &str) -> Outcome {
 pub(super) fn record<'a>(hosts: impl Iterator<Item = (&'a str, &'a Seen)>) -> Record {
     let to_change = hosts.filter_map(|(name, seen)| match seen {
         Seen::ToChange(before) => {
-            Some((name.to_owned(), HostRecord { before: *before, override_version: before.version + 1 }))
+            Some((name.to_owned(), HostRecord { before: before.clone(), override_version: before.version + 1 }))
         }
         _ => None,
     });
@@ -105,7 +140,7 @@ pub(super) fn record<'a>(hosts: impl Iterator<Item = (&'a str, &'a Seen)>) -> Re
 pub(super) fn taken<'a>(hosts: impl Iterator<Item = (&'a str, &'a Outcome)>, planned: &Record) -> Record {
     let taken = hosts.filter_map(|(name, outcome)| match outcome {
         Outcome::Updated { before, version } => {
-            Some((name.to_owned(), HostRecord { before: *before, override_version: *version }))
+            Some((name.to_owned(), HostRecord { before: before.clone(), override_version: *version }))
         }
         Outcome::Failed(error) if error.may_be_written() => Some((name.to_owned(), planned.hosts.get(name)?.clone())),
         _ => None,

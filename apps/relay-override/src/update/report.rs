@@ -1,7 +1,7 @@
 //! What the user is told: a line a host, and which hosts still serve the old state.
 
 use super::plan::Outcome;
-use crate::change::Change;
+use crate::change::{Change, Target};
 use crate::console::{Console, chain};
 use crate::exit::Exit;
 
@@ -35,20 +35,27 @@ fn line(outcome: &Outcome) -> String {
 }
 
 fn summary(change: &Change, failed: &[&str], outcomes: &[Outcome]) -> String {
-    let flag = &change.flag;
+    let (flag, is) = (&change.flag, serves(&change.target));
     if outcomes.iter().all(|outcome| matches!(outcome, Outcome::NoSuchFlag)) {
         return format!(
-            "{flag} is on no host: check the keys, or --key-prefix if the Relay Proxy uses another; nothing was recorded"
+            "{flag} is on no host: check the keys, or --key-prefix (of a table, --table-prefix) if another one is in use; \
+             nothing was recorded"
         );
     }
     let done = outcomes.len() - failed.len();
     if done == 0 {
-        return format!("{flag} is {} on no host: all still serve the old state", change.state);
+        return format!("{flag} {is} on no host: all still serve the old state");
     }
     format!(
-        "{flag} is {} on {done} of {} hosts; still serving the old state: {}; run the same command again once they are back",
-        change.state,
+        "{flag} {is} on {done} of {} hosts; still serving the old state: {}; run the same command again once they are back",
         outcomes.len(),
         failed.join(", ")
     )
+}
+
+fn serves(target: &Target) -> String {
+    match target {
+        Target::State(state) => format!("is {state}"),
+        Target::Variation(choice) => format!("serves variation {choice}"),
+    }
 }

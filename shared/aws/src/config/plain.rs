@@ -57,7 +57,7 @@ fn has_profiles(lookup: Lookup) -> bool {
     })
 }
 
-fn region(lookup: Lookup) -> Option<String> {
+pub(super) fn region(lookup: Lookup) -> Option<String> {
     variable(lookup, "AWS_REGION").or_else(|| variable(lookup, "AWS_DEFAULT_REGION"))
 }
 

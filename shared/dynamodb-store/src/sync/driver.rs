@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flagcache_payload::{Kind, Payload};
 
 use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
-use super::plan::{Circumstances, Plan, kept, plan};
+use super::plan::{Circumstances, Plan, kept, overrides_replaced, plan};
 use super::survey::Survey;
 use super::write::write;
 use super::{Clock, Counts, Fetched, Outcome, Request, Settings, Summary, SyncError, Thoroughness, Upstream};
@@ -198,12 +198,12 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             nonce: self.clock.draw(),
         };
         let mut plan = plan(&self.table, &answer.payload, judgement, &kept, survey, circumstances);
-        let summary = summary(&plan, judgement.fresh);
+        let summary = summary(&plan, judgement.fresh, overrides_replaced(head, judgement));
         if let (Outcome::Unchanged, Some(head)) = (summary.outcome, head) {
-            if head.etag == plan.head.etag && head.lease.is_none() {
+            if head.etag == plan.head.etag && head.overrides == plan.head.overrides && head.lease.is_none() {
                 return Ok(Ended::Done(Summary { generation: head.generation, ..summary }));
             }
-            // Only the ETag is news: the next sync can be told that nothing has changed.
+            // Only the ETag is news, or that an override is none any more: no reader has to look.
             plan.head.generation = head.generation;
         }
         let base = plan.base.clone();
@@ -340,10 +340,11 @@ fn unchanged(head: &Head, fresh: bool) -> Summary {
         generation: head.generation,
         attempts: 1,
         fetched_at_ms: head.synced_at_ms,
+        overrides_replaced: Vec::new(),
     }
 }
 
-fn summary(plan: &Plan<'_>, fresh: bool) -> Summary {
+fn summary(plan: &Plan<'_>, fresh: bool, overrides_replaced: Vec<String>) -> Summary {
     let counts = |kind| plan.counts.get(&kind).copied().unwrap_or_default();
     Summary {
         outcome: plan.outcome(),
@@ -354,6 +355,7 @@ fn summary(plan: &Plan<'_>, fresh: bool) -> Summary {
         generation: plan.head.generation,
         attempts: 1,
         fetched_at_ms: plan.head.synced_at_ms,
+        overrides_replaced,
     }
 }
 

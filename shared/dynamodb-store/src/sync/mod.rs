@@ -8,11 +8,11 @@
 mod clock;
 mod driver;
 mod judge;
-mod plan;
+pub(crate) mod plan;
 mod survey;
 #[cfg(test)]
 mod tests;
-mod write;
+pub(crate) mod write;
 
 use std::error::Error;
 use std::future::Future;
@@ -123,6 +123,8 @@ pub struct Summary {
     pub attempts: u32,
     /// When the payload was asked for, in milliseconds since the Unix epoch.
     pub fetched_at_ms: u64,
+    /// The keys of flags whose override gave way to LaunchDarkly's own flag.
+    pub overrides_replaced: Vec<String>,
 }
 
 /// Whether a sync has changed the table.

@@ -13,20 +13,20 @@ use super::judge::Judgement;
 use super::survey::Survey;
 use super::{Counts, Outcome};
 use crate::snapshot::{BaseBuilder, Delta, Tombstone};
-use crate::table::{Guard, Head, Table, Totals};
+use crate::table::{Guard, Head, Override, Table, Totals};
 
 /// A delta that has grown past this, in compressed bytes, gives way to a new base.
 ///
 /// The delta is written at every change: at 12 KB a change costs at most 24 write units for the head, and a base of 150
 /// KB is written anew every 25 changes or so.
-const MAX_DELTA_BYTES: usize = 12 * 1024;
+pub(crate) const MAX_DELTA_BYTES: usize = 12 * 1024;
 
 /// What stays as it is held although the payload has it otherwise: its version and JSON, or nothing where it stays absent.
 pub(super) type Kept = BTreeMap<ItemId, Option<(u64, String)>>;
 
 /// One write to the official layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action<'a> {
+pub(crate) enum Action<'a> {
     /// Writes an item.
     Put(Item<'a>, Guard),
     /// Deletes an item.
@@ -35,19 +35,19 @@ pub(super) enum Action<'a> {
 
 /// All that one sync writes.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// Items to write, in the order in which a reader may meet them, then items to delete in theirs.
-    pub(super) actions: Vec<Action<'a>>,
+    pub(crate) actions: Vec<Action<'a>>,
     /// Whether the mark is to be written that the table is filled.
-    pub(super) inited: bool,
+    pub(crate) inited: bool,
     /// A new base, where one is needed.
-    pub(super) base: Option<Bytes>,
+    pub(crate) base: Option<Bytes>,
     /// The next head. Its base is the one in use; a new base takes its place when it is known where it lies.
-    pub(super) head: Head,
+    pub(crate) head: Head,
     /// The items of each kind.
-    pub(super) counts: BTreeMap<Kind, Counts>,
+    pub(crate) counts: BTreeMap<Kind, Counts>,
     /// Whether the snapshot becomes another one.
-    pub(super) changes_snapshot: bool,
+    pub(crate) changes_snapshot: bool,
 }
 
 impl Plan<'_> {
@@ -100,7 +100,7 @@ pub(super) fn plan<'a>(
     for (id, version) in &judgement.deletes {
         draft.delete(survey, id, *version, circumstances.fetched_at_ms);
     }
-    draft.finish(table, &target(payload, kept), kept.is_empty(), survey, circumstances)
+    draft.finish(table, &target(payload, kept), kept, survey, circumstances)
 }
 
 fn held_item<'a>((id, held): (&'a ItemId, &'a Option<(u64, String)>)) -> Option<Item<'a>> {
@@ -146,7 +146,7 @@ impl<'a> Draft<'a> {
         mut self,
         table: &impl Table,
         target: &[Item<'_>],
-        is_payload: bool,
+        kept: &Kept,
         survey: &Survey<'_>,
         circumstances: Circumstances<'_>,
     ) -> Plan<'a> {
@@ -163,13 +163,14 @@ impl<'a> Draft<'a> {
             generation: previous.map_or(0, |head| head.generation) + 1,
             lineage: previous.map_or(circumstances.new_lineage, |head| head.lineage),
             nonce: circumstances.nonce,
-            etag: circumstances.etag.filter(|_| is_payload),
+            etag: circumstances.etag.filter(|_| kept.is_empty()),
             synced_at_ms: circumstances.fetched_at_ms,
             totals: Totals { flags: total(Kind::Flag), segments: total(Kind::Segment) },
             too_large: too_large.map(|item| item.key.to_owned()).collect(),
             base: previous.and_then(|head| head.base),
             delta,
             lease: None,
+            overrides: previous.map(|head| kept_overrides(head, kept)).unwrap_or_default(),
         };
         Plan {
             actions: self.actions(),
@@ -191,6 +192,22 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The overrides that this sync leaves: those for which LaunchDarkly's word is not taken yet.
+fn kept_overrides(head: &Head, kept: &Kept) -> BTreeMap<String, Override> {
+    let is_kept = |key: &str| kept.contains_key(&ItemId::new(Kind::Flag, key));
+    head.overrides.iter().filter(|(key, _)| is_kept(key)).map(|(key, mark)| (key.clone(), *mark)).collect()
+}
+
+/// The overridden flags that a judgement puts LaunchDarkly's word in the place of, by key.
+pub(super) fn overrides_replaced(head: Option<&Head>, judgement: &Judgement) -> Vec<String> {
+    let ids = judgement.upserts.iter().chain(judgement.deletes.iter().map(|(id, _)| id));
+    let is_overridden =
+        |id: &&ItemId| id.kind == Kind::Flag && head.is_some_and(|head| head.overrides.contains_key(&id.key));
+    let mut keys: Vec<String> = ids.filter(is_overridden).map(|id| id.key.clone()).collect();
+    keys.sort();
+    keys
+}
+
 /// The items that the table is to hold: the payload's, save where what is held stays.
 fn target<'a>(payload: &'a Payload, kept: &'a Kept) -> Vec<Item<'a>> {
     let mut items: Vec<Item<'a>> = Kind::ALL.into_iter().flat_map(|kind| payload.items(kind)).collect();
@@ -202,7 +219,7 @@ fn target<'a>(payload: &'a Payload, kept: &'a Kept) -> Vec<Item<'a>> {
     items
 }
 
-fn build_base(items: &[Item<'_>]) -> Bytes {
+pub(crate) fn build_base(items: &[Item<'_>]) -> Bytes {
     let mut builder = BaseBuilder::new();
     for item in items {
         builder.push(*item);

@@ -33,7 +33,7 @@ struct FoundItem {
 impl<'a> Survey<'a> {
     /// Compares a payload with the snapshot.
     pub(super) fn quick(head: &'a Head, snapshot: &'a Snapshot, payload: &Payload) -> Result<Self, CorruptSnapshot> {
-        let differences = snapshot_differences(snapshot, payload)?;
+        let differences = overridden(head, snapshot_differences(snapshot, payload)?);
         Ok(Self { snapshot: Some(snapshot), head: Some(head), found: None, differences })
     }
 
@@ -54,7 +54,11 @@ impl<'a> Survey<'a> {
         let readable = snapshot.and_then(|snapshot| Some((snapshot, snapshot_differences(snapshot, payload).ok()?)));
         let (snapshot, in_snapshot) = readable.unzip();
         let mut survey = Self { snapshot, head, found: Some(found), differences: Vec::new() };
-        survey.differences = survey.whole_differences(table, payload, in_snapshot.unwrap_or_default());
+        let differences = survey.whole_differences(table, payload, in_snapshot.unwrap_or_default());
+        survey.differences = match head {
+            Some(head) => overridden(head, differences),
+            None => differences,
+        };
         Ok(survey)
     }
 
@@ -77,7 +81,7 @@ impl<'a> Survey<'a> {
     /// an item that is taken from the payload from one that stays as it is held.
     pub(super) fn guard_for_put(&self, item: Item<'_>, is_payloads: bool) -> Option<Guard> {
         let Some(found) = &self.found else {
-            return is_payloads.then_some(Guard::AtMost(item.version));
+            return is_payloads.then_some(Guard::AtMost(item.version.max(self.override_version(&item.id()))));
         };
         let Some(found) = found.get(&item.id()) else {
             return Some(Guard::Unmoved(FoundVersion::Missing));
@@ -93,9 +97,15 @@ impl<'a> Survey<'a> {
     /// On which condition the table's item is to be deleted, or nothing where it is not there.
     pub(super) fn guard_for_delete(&self, id: &ItemId, version: u64) -> Option<Guard> {
         match &self.found {
-            None => Some(Guard::AtMost(version)),
+            None => Some(Guard::AtMost(version.max(self.override_version(id)))),
             Some(found) => found.get(id).map(|found| Guard::Unmoved(found.version)),
         }
+    }
+
+    /// The version that an override has, or 0 where the item is not overridden.
+    fn override_version(&self, id: &ItemId) -> u64 {
+        let mark = self.head.filter(|_| id.kind == Kind::Flag).and_then(|head| head.overrides.get(&id.key));
+        mark.map_or(0, |mark| mark.version)
     }
 
     /// The newest of what is held of an item: its version and its JSON.
@@ -174,6 +184,18 @@ impl Held for Survey<'_> {
     fn synced_at_ms(&self) -> Option<u64> {
         self.head.map(|head| head.synced_at_ms)
     }
+}
+
+/// The differences as they are without overrides: what is held counts as of the version that it had at LaunchDarkly, so
+/// that LaunchDarkly's own flag is no step backwards.
+fn overridden(head: &Head, mut differences: Vec<(ItemId, Difference)>) -> Vec<(ItemId, Difference)> {
+    for (id, difference) in differences.iter_mut().filter(|(id, _)| id.kind == Kind::Flag) {
+        let (Difference::Changed { old, .. } | Difference::Removed { old }) = difference else { continue };
+        if let Some(mark) = head.overrides.get(&id.key).filter(|mark| mark.version == *old) {
+            *old = mark.onto;
+        }
+    }
+    differences
 }
 
 fn snapshot_differences(snapshot: &Snapshot, payload: &Payload) -> Result<Vec<(ItemId, Difference)>, CorruptSnapshot> {

@@ -4,6 +4,7 @@
 //! then base, delta and head at last. Each transaction carries a fence: should somebody have taken over meanwhile, because
 //! the lease ran out, nothing more of ours is written.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ const ACTION_BYTES: usize = 4 * 1024;
 /// # Errors
 /// Where somebody else wrote in between, or the table fails. The table is then as it was, or its head bears a lease that
 /// has ended, and the next sync looks at everything.
-pub(super) async fn write<T: Table, C: Clock>(
+pub(crate) async fn write<T: Table, C: Clock>(
     table: &T,
     clock: &C,
     mut plan: Plan<'_>,
@@ -80,6 +81,7 @@ fn announcement(seen: &SeenHead, next: &Head, nonce: u64, lease: Lease) -> Head 
         delta: Delta::default(),
         totals: Totals::default(),
         too_large: Vec::new(),
+        overrides: BTreeMap::new(),
         ..next.clone()
     });
     Head { nonce, lease: Some(lease), etag: None, ..before }

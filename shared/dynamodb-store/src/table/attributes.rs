@@ -3,7 +3,7 @@
 //! Reading is strict for what is ours (an item that cannot be understood is an error, and the sync writes it anew) and
 //! lenient for the official layout, which anybody may have written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use flagcache_payload::Kind;
 
 use super::conditions::NONCE;
-use super::{BasePointer, Chunk, Found, FoundVersion, Head, Lease, Totals};
+use super::{BasePointer, Chunk, Found, FoundVersion, Head, Lease, Override, Totals};
 use crate::layout::{HEAD, ITEM, KEY, Layout, NAMESPACE, VERSION, chunk_key};
 use crate::snapshot::Delta;
 
@@ -35,6 +35,8 @@ const BASE_BYTES: &str = "baseBytes";
 const BASE_CHECKSUM: &str = "baseChecksum";
 const DELTA: &str = "delta";
 const LEASE: &str = "leaseExpiresAtMs";
+const OVERRIDES: &str = "overrides";
+const OVERRIDES_ONTO: &str = "onto";
 const BYTES: &str = "bytes";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -113,6 +115,12 @@ pub(super) fn head(layout: &Layout, head: &Head) -> Attributes {
     if let Some(lease) = head.lease {
         put(LEASE, number(lease.expires_at_ms));
     }
+    if !head.overrides.is_empty() {
+        put(
+            OVERRIDES,
+            AttributeValue::M(head.overrides.iter().map(|(key, mark)| (key.clone(), marked(*mark))).collect()),
+        );
+    }
     attributes
 }
 
@@ -156,7 +164,23 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
         base,
         delta,
         lease: optional(attributes, LEASE)?.map(|expires_at_ms| Lease { expires_at_ms }),
+        overrides: overrides(attributes.get(OVERRIDES))?,
     })
+}
+
+fn marked(mark: Override) -> AttributeValue {
+    let fields = [(OVERRIDES_ONTO, mark.onto), (VERSION, mark.version)];
+    AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), number(value))).into())
+}
+
+fn overrides(marks: Option<&AttributeValue>) -> Result<BTreeMap<String, Override>, String> {
+    let Some(marks) = marks else { return Ok(BTreeMap::new()) };
+    let broken = || format!("its `{OVERRIDES}` is not a map of maps");
+    let read = |(key, mark): (&String, &AttributeValue)| {
+        let mark = mark.as_m().map_err(|_| broken())?;
+        Ok((key.clone(), Override { onto: field(mark, OVERRIDES_ONTO)?, version: field(mark, VERSION)? }))
+    };
+    marks.as_m().map_err(|_| broken())?.iter().map(read).collect()
 }
 
 fn base_pointer(attributes: &Attributes, generation: u64) -> Result<BasePointer, String> {
@@ -218,13 +242,21 @@ mod tests {
             base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000, checksum: 9 }),
             delta,
             lease: Some(Lease { expires_at_ms: 9 }),
+            overrides: BTreeMap::from([("f".to_owned(), Override { onto: 2, version: 3 })]),
         }
     }
 
     #[test]
     fn a_head_that_is_written_is_read() {
-        let bare =
-            Head { etag: None, too_large: Vec::new(), base: None, delta: Delta::default(), lease: None, ..sample() };
+        let bare = Head {
+            etag: None,
+            too_large: Vec::new(),
+            base: None,
+            delta: Delta::default(),
+            lease: None,
+            overrides: BTreeMap::new(),
+            ..sample()
+        };
         for expected in [sample(), bare] {
             assert_eq!(read_head(&head(&Layout::new("p"), &expected)), Ok(expected));
         }

@@ -10,14 +10,14 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem};
-use flagcache_payload::Kind;
+use flagcache_payload::{ItemId, Kind};
 use launchdarkly_server_sdk::SerializedItem;
 use rand::Rng;
 
 use super::attributes::{self, Attributes, Unreadable};
 use super::conditions::{self, Condition};
 use super::errors::is_throttling;
-use super::{Chunk, CommitError, Found, Head, SeenHead, Table, TableCause, TableError, Write};
+use super::{Chunk, CommitError, Found, FoundVersion, Head, SeenHead, Table, TableCause, TableError, Write};
 use crate::layout::{HEAD, KEY, Layout, NAMESPACE, chunk_key, fits};
 use crate::persistent::serialized;
 
@@ -312,6 +312,12 @@ impl Table for DynamoDbTable {
                 return Ok(());
             }
         }
+    }
+
+    async fn official(&self, id: &ItemId) -> Result<Option<(FoundVersion, Option<String>)>, TableError> {
+        let item = self.get("read an item", attributes::key(&self.layout.items(id.kind), &id.key), true).await?;
+        let found = item.as_ref().and_then(|item| attributes::found(id.kind, item));
+        Ok(found.map(|found| (found.version, found.json.map(str::to_owned))))
     }
 
     async fn inited(&self) -> Result<bool, TableError> {

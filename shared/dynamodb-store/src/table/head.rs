@@ -3,6 +3,8 @@
 //! Whoever changes anything writes a new head with a new nonce, on condition that the nonce is still the one it read. So
 //! of two that work at the same time one is overtaken, and finds out before it has done harm.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Chunk, MAX_CHUNK_BYTES};
@@ -31,6 +33,20 @@ pub struct Head {
     pub delta: Delta,
     /// Set while somebody writes more than one transaction takes.
     pub lease: Option<Lease>,
+    /// Flags, by key, that somebody overrode while LaunchDarkly could not be asked.
+    pub overrides: BTreeMap<String, Override>,
+}
+
+/// A flag that is not as LaunchDarkly had it, on purpose and for the time being.
+///
+/// An override raises the version, which LaunchDarkly's own flag need not reach: the mark lets the next sync that gets a
+/// payload take LaunchDarkly's word for this flag all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Override {
+    /// The version that LaunchDarkly's flag had when it was overridden.
+    pub onto: u64,
+    /// The version that the override has.
+    pub version: u64,
 }
 
 /// How many items there are.

@@ -18,7 +18,7 @@ use flagcache_payload::{ItemId, Kind};
 
 pub use dynamodb::DynamoDbTable;
 pub use errors::{TableCause, TableError};
-pub use head::{BasePointer, Head, Lease, Totals};
+pub use head::{BasePointer, Head, Lease, Override, Totals};
 
 /// One piece of a base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,12 @@ pub trait Table: Send + Sync {
         kind: Kind,
         visit: &mut (dyn FnMut(Found<'_>) + Send),
     ) -> impl Future<Output = Result<(), TableError>> + Send;
+
+    /// One item of the official layout: what its `version` attribute holds, and its JSON where it has any.
+    fn official(
+        &self,
+        id: &ItemId,
+    ) -> impl Future<Output = Result<Option<(FoundVersion, Option<String>)>, TableError>> + Send;
 
     /// Whether the mark is there that the table is filled.
     fn inited(&self) -> impl Future<Output = Result<bool, TableError>> + Send;

@@ -23,13 +23,25 @@ pub struct FlagState {
     pub version: u64,
     /// Whether targeting is on.
     pub on: bool,
+    /// The index of the variation that is served where no rule matches; nothing where that is a rollout.
+    pub variation: Option<usize>,
 }
 
 impl Flag {
     /// Its state in `environment`; nothing where the answer does not hold that environment.
     pub fn state(&self, environment: &str) -> Option<FlagState> {
         let environment = self.raw.get("environments")?.get(environment)?;
-        Some(FlagState { version: environment.get("version")?.as_u64()?, on: environment.get("on")?.as_bool()? })
+        let variation = environment.pointer("/fallthrough/variation").and_then(Value::as_u64);
+        Some(FlagState {
+            version: environment.get("version")?.as_u64()?,
+            on: environment.get("on")?.as_bool()?,
+            variation: variation.and_then(|index| usize::try_from(index).ok()),
+        })
+    }
+
+    /// The values that it can have, by index.
+    pub fn variations(&self) -> impl Iterator<Item = &Value> {
+        self.raw.get("variations").and_then(Value::as_array).into_iter().flatten().filter_map(|one| one.get("value"))
     }
 
     /// Whether it is archived: it is then in no payload, whatever its state.
@@ -154,12 +166,13 @@ mod tests {
     #[test]
     fn a_flag_has_a_state_where_it_has_an_environment() {
         let flag = Flag {
-            raw: json!({ "_version": 9, "environments": {
-                "production": { "on": true, "version": 12 },
+            raw: json!({ "_version": 9, "variations": [{ "_id": "1", "value": "a" }], "environments": {
+                "production": { "on": true, "version": 12, "fallthrough": { "variation": 1 } },
                 "odd": { "on": "yes", "version": 1 },
             }}),
         };
-        assert_eq!(flag.state("production"), Some(FlagState { version: 12, on: true }));
+        assert_eq!(flag.state("production"), Some(FlagState { version: 12, on: true, variation: Some(1) }));
+        assert_eq!(flag.variations().collect::<Vec<_>>(), ["a"]);
         assert_eq!(flag.state("odd"), None);
         assert_eq!(flag.state("test"), None);
         assert!(!flag.is_archived());

@@ -41,7 +41,7 @@ fn turn_on() -> [PatchOperation; 1] {
 async fn reads_a_flag_of_one_environment() {
     let api = api(vec![ok(&flag())]).await;
     let read = api.client.flag("p", "f g/h", "e", api.deadline).await.unwrap();
-    assert_eq!(read.state("e"), Some(FlagState { version: 3, on: false }));
+    assert_eq!(read.state("e"), Some(FlagState { version: 3, on: false, variation: None }));
     let request = &api.server.requests()[0];
     assert!(request.starts_with("GET /api/v2/flags/p/f%20g%2Fh?env=e HTTP/1.1\r\n"), "{request}");
     let request = request.to_ascii_lowercase();

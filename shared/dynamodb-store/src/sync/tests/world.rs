@@ -267,6 +267,12 @@ impl Table for World {
         Ok(())
     }
 
+    async fn official(&self, id: &ItemId) -> Result<Option<(FoundVersion, Option<String>)>, TableError> {
+        turn().await;
+        let stored = self.state().items.get(id).cloned();
+        Ok(stored.map(|(version, json)| (FoundVersion::Version(version), Some(json))))
+    }
+
     async fn inited(&self) -> Result<bool, TableError> {
         turn().await;
         Ok(self.state().inited)
