@@ -8,11 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
 use launchdarkly_sdk_transport::{HeaderValue, HyperTransport, Uri};
 use launchdarkly_server_sdk::{
     Config, ConfigBuilder, EventProcessorBuilder, NullEventProcessorBuilder, PersistentDataStoreBuilder,
     PersistentDataStoreFactory, ServiceEndpointsBuilder, StreamingDataSourceBuilder,
 };
+
+use crate::connection::{Connection, Watched};
+use crate::observable::Observable;
 
 /// The polling service, from `launchdarkly-server-sdk`, `service_endpoints.rs`, as are the others.
 pub const BASE_URI: &str = "https://sdk.launchdarkly.com";
@@ -26,6 +31,9 @@ const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many events the SDK takes in at once unless told otherwise, its own default.
 const EVENTS_CAPACITY: usize = 500;
+
+/// How long a connection to the stream may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the SDK cannot be configured.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +186,45 @@ fn streamed(
         let mut source = StreamingDataSourceBuilder::new();
         builder.data_source(source.transport(transport(HyperTransport::new())?))
     })
+}
+
+/// The SDK follows LaunchDarkly's stream as in [`following`], and the connection tells how the stream stands; no event
+/// gets lost. A stream that is silent for this long is opened anew; LaunchDarkly sends a heartbeat every three minutes.
+pub fn watched(
+    key: &SdkKey,
+    endpoints: &Endpoints,
+    store: &Observable,
+    connection: &Connection,
+    silence: Duration,
+) -> Result<Config, ConfigError> {
+    let mut data_store = PersistentDataStoreBuilder::new(Arc::new(store.clone()));
+    data_store.no_caching();
+    let builder = base(key, endpoints).data_store(&data_store);
+    let bounded = || HyperTransport::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(silence);
+    let builder = if endpoints.stream.is_encrypted() {
+        let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().enable_http2();
+        let connector = https.wrap_connector(watchful_connector());
+        let transport = transport(bounded().build_with_connector(connector))?;
+        let watched = Watched::new(transport, connection.clone(), store.clone());
+        builder.data_source(StreamingDataSourceBuilder::new().transport(watched))
+    } else {
+        let transport = transport(bounded().build_with_connector(watchful_connector()))?;
+        let watched = Watched::new(transport, connection.clone(), store.clone());
+        builder.data_source(StreamingDataSourceBuilder::new().transport(watched))
+    };
+    build(builder, endpoints, None)
+}
+
+/// Has the kernel ask a silent peer every now and then whether it is still there: a host that is gone without a word is
+/// found out in a minute.
+fn watchful_connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(Duration::from_secs(30)));
+    connector.set_keepalive_interval(Some(Duration::from_secs(10)));
+    connector.set_keepalive_retries(Some(3));
+    connector
 }
 
 fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod connection;
 pub mod context;
 pub mod evaluation;
 pub mod events;

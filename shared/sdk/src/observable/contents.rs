@@ -1,6 +1,7 @@
 //! What an observable store holds at one moment, and how two moments differ. Pure.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -67,37 +68,30 @@ impl Contents {
         self.held(kind).get(key).map(|entry| entry.version)
     }
 
-    /// The same with this item, or nothing where the item is no newer than what is held.
-    pub(super) fn with(&self, kind: Kind, key: &str, item: SerializedItem) -> Option<Self> {
-        if self.held(kind).get(key).is_some_and(|held| held.version >= item.version) {
-            return None;
-        }
-        let mut next = self.clone();
+    /// Whether an item of this version is newer than what is held.
+    pub(super) fn is_news(&self, kind: Kind, key: &str, version: u64) -> bool {
+        self.held(kind).get(key).is_none_or(|held| held.version < version)
+    }
+
+    /// Takes the item in, whatever was there.
+    pub(super) fn take(&mut self, kind: Kind, key: &str, item: SerializedItem) {
         let held = match kind {
-            Kind::Flag => &mut next.flags,
-            Kind::Segment => &mut next.segments,
+            Kind::Flag => &mut self.flags,
+            Kind::Segment => &mut self.segments,
         };
         held.insert(key.into(), item.into());
-        Some(next)
     }
 
     /// What differs in the newer contents, segments first, by ascending key. Versions alone make no difference.
     pub(super) fn changes_to(&self, newer: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         for kind in Kind::ALL {
-            let (old, new) = (self.held(kind), newer.held(kind));
-            let mut keys: Vec<&Arc<str>> = old.keys().chain(new.keys()).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            changes.extend(keys.into_iter().filter_map(|key| {
-                let (before, after) = (text(old, key), text(new, key));
-                (before != after).then(|| Change {
-                    kind,
-                    key: key.to_string(),
-                    before: before.cloned(),
-                    after: after.cloned(),
-                })
-            }));
+            let (mut old, mut new) = (self.held(kind).iter().peekable(), newer.held(kind).iter().peekable());
+            while let Some(order) = order(old.peek(), new.peek()) {
+                let before = if order.is_le() { old.next() } else { None };
+                let after = if order.is_ge() { new.next() } else { None };
+                changes.extend(change(kind, before, after));
+            }
         }
         changes
     }
@@ -117,6 +111,27 @@ impl Contents {
             Kind::Segment => &self.segments,
         }
     }
+}
+
+/// Which of two sorted lists goes on with the smaller key; nothing once both have ended.
+fn order(old: Option<&(&Arc<str>, &Entry)>, new: Option<&(&Arc<str>, &Entry)>) -> Option<Ordering> {
+    match (old, new) {
+        (None, None) => None,
+        (Some(_), None) => Some(Ordering::Less),
+        (None, Some(_)) => Some(Ordering::Greater),
+        (Some((old, _)), Some((new, _))) => Some(old.cmp(new)),
+    }
+}
+
+fn change(kind: Kind, old: Option<(&Arc<str>, &Entry)>, new: Option<(&Arc<str>, &Entry)>) -> Option<Change> {
+    let json = |side: Option<(&Arc<str>, &Entry)>| side.and_then(|(_, entry)| entry.json.clone());
+    let (before, after) = (json(old), json(new));
+    let is_same = match (&before, &after) {
+        (Some(before), Some(after)) => Arc::ptr_eq(before, after) || before == after,
+        (before, after) => before == after,
+    };
+    let (key, _) = new.or(old)?;
+    (!is_same).then(|| Change { kind, key: key.to_string(), before, after })
 }
 
 fn text<'a>(held: &'a Held, key: &str) -> Option<&'a Arc<str>> {

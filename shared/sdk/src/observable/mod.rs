@@ -12,6 +12,7 @@ mod contents;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flagcache_payload::{Items, Kind};
 use launchdarkly_server_sdk::{
@@ -25,11 +26,13 @@ pub use self::contents::{Change, Contents};
 #[derive(Clone)]
 pub struct Observable {
     contents: Arc<watch::Sender<Arc<Contents>>>,
+    /// How often the SDK has handed something over, news or not.
+    handed: Arc<AtomicU64>,
 }
 
 impl Default for Observable {
     fn default() -> Self {
-        Self { contents: Arc::new(watch::Sender::new(Arc::default())) }
+        Self::holding(Contents::default())
     }
 }
 
@@ -42,7 +45,16 @@ impl Observable {
     /// A store that holds these items and counts as initialized, so that a client evaluates at once. The first payload
     /// of the client's stream then tells every item as changed whose JSON the SDK writes differently.
     pub fn preloaded(items: &dyn Items) -> Self {
-        Self { contents: Arc::new(watch::Sender::new(Arc::new(Contents::of(items)))) }
+        Self::holding(Contents::of(items))
+    }
+
+    fn holding(contents: Contents) -> Self {
+        Self { contents: Arc::new(watch::Sender::new(Arc::new(contents))), handed: Arc::default() }
+    }
+
+    /// How often the SDK has handed something over so far, news or not.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Relaxed)
     }
 
     /// What the store holds now.
@@ -94,6 +106,7 @@ impl PersistentDataStoreFactory for Observable {
 
 impl PersistentDataStore for Observable {
     fn init(&mut self, data: AllData<SerializedItem, SerializedItem>) -> Result<(), PersistentStoreError> {
+        self.handed.fetch_add(1, Ordering::Relaxed);
         self.contents.send_replace(Arc::new(Contents::from(data)));
         Ok(())
     }
@@ -115,12 +128,14 @@ impl PersistentDataStore for Observable {
             DataKind::Flag => Kind::Flag,
             DataKind::Segment => Kind::Segment,
         };
-        Ok(self.contents.send_if_modified(|contents| match contents.with(kind, key, item) {
-            Some(next) => {
-                *contents = Arc::new(next);
-                true
+        self.handed.fetch_add(1, Ordering::Relaxed);
+        Ok(self.contents.send_if_modified(|contents| {
+            let is_news = contents.is_news(kind, key, item.version);
+            if is_news {
+                // Copies the index where somebody looks at it, and nothing where changes come faster than looks.
+                Arc::make_mut(contents).take(kind, key, item);
             }
-            None => false,
+            is_news
         }))
     }
 
