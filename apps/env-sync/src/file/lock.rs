@@ -1,0 +1,96 @@
+//! One `env-sync` for each file: the second is refused.
+//!
+//! The file itself cannot carry the lock, as it is replaced by every change. So a file beside it does, which the kernel
+//! unlocks however its holder ends; its name is none that backups have. It is deleted at the end, under the lock, and
+//! who finds that the file he locked has been deleted looks again. Where the directory cannot be written, the file
+//! itself is locked: it can only be a mount then, and those are written in place.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::directory;
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("another env-sync keeps `{0}`; stop it, or choose another ENV_FILE_PATH")]
+    Taken(PathBuf),
+    /// Nobody can have it.
+    #[error("`{0}` cannot be locked")]
+    Failed(PathBuf, #[source] io::Error),
+}
+
+/// The lock, held as long as this is there.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    /// The file beside, which goes with the lock.
+    beside: Option<PathBuf>,
+}
+
+/// Locks a file whose symlinks have been followed.
+pub fn lock(path: &Path) -> Result<Lock, LockError> {
+    let beside = beside(path);
+    loop {
+        let (file, is_beside) =
+            match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside) {
+                Ok(file) => (file, true),
+                Err(error) => match File::open(path) {
+                    Ok(file) => (file, false),
+                    Err(_) => return Err(LockError::Failed(beside, error)),
+                },
+            };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(LockError::Taken(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(LockError::Failed(path.to_owned(), error)),
+            Ok(()) if is_beside && !is_still_there(&file, &beside) => {}
+            Ok(()) => return Ok(Lock { _file: file, beside: is_beside.then_some(beside) }),
+        }
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".env-sync-lock");
+    directory(path).join(name)
+}
+
+fn is_still_there(file: &File, path: &Path) -> bool {
+    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(held), Ok(there)) if id(&held) == id(&there))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // Left behind it does no harm.
+            let _ = fs::remove_file(beside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_refused_until_the_first_is_gone_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let first = lock(&path).unwrap();
+        let error = lock(&path).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("another env-sync keeps `{}`; stop it, or choose another ENV_FILE_PATH", path.display())
+        );
+        assert!(lock(&folder.path().join("other.env")).is_ok());
+        drop(first);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(lock(&path).unwrap());
+    }
+}

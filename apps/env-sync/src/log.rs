@@ -1,0 +1,38 @@
+//! Log lines: to stderr, at the level of `LOG_LEVEL`, the names being those of Python's `logging`.
+//!
+//! What the SDK and its transport log is told only with `DEBUG`: what matters of it is told here already, as the state
+//! of the connection. No value of a flag is ever logged.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::SettingsError;
+
+/// Starts logging at a level.
+pub fn start(level: &str) -> Result<(), SettingsError> {
+    let own = match level.trim().to_ascii_uppercase().as_str() {
+        "DEBUG" => LevelFilter::DEBUG,
+        "INFO" => LevelFilter::INFO,
+        "WARNING" | "WARN" => LevelFilter::WARN,
+        "ERROR" | "CRITICAL" => LevelFilter::ERROR,
+        _ => {
+            let (variable, allowed) = ("LOG_LEVEL (--log-level)", "DEBUG, INFO, WARNING, ERROR or CRITICAL");
+            return Err(SettingsError::Value { variable, value: level.to_owned(), allowed });
+        }
+    };
+    let others = if own == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(others).with_target("env_sync", own).with_target("flagcache_sdk", own);
+    // The journal has its own clock.
+    let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
+    let registry = tracing_subscriber::registry().with(targets);
+    let started =
+        if is_journal { registry.with(lines.without_time()).try_init() } else { registry.with(lines).try_init() };
+    // A second start in one process changes nothing.
+    drop(started);
+    Ok(())
+}

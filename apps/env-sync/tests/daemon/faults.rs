@@ -1,0 +1,102 @@
+//! What LaunchDarkly and the network do wrong: the last known values stay, and nothing is lost.
+
+use std::time::Duration;
+
+use local::standin::{Endpoint, Misbehaviour};
+use serde_json::json;
+
+use crate::stage::{Daemon, Stage};
+
+#[tokio::test]
+async fn an_unreachable_launchdarkly_leaves_the_file_and_is_tried_again() {
+    let stage = Stage::new().await;
+    stage.write(".env", "A=known\n");
+    stage.standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream).times(1));
+    stage.standin.misbehave(Misbehaviour::reset().at(Endpoint::Stream).times(1));
+    let daemon = stage.start(&[]);
+    daemon.says("LaunchDarkly's stream answered 503").await;
+    assert_eq!(stage.text(".env"), "A=known\n");
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    assert_eq!(daemon.log().matches("LaunchDarkly cannot be reached").count(), 2, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn nobody_listening_is_told_with_the_cause() {
+    let stage = Stage::new().await;
+    let mut command = stage.command(&[]);
+    command.env("LAUNCHDARKLY_STREAM_URI", "http://127.0.0.1:1");
+    let daemon = Daemon::of(command);
+    daemon.says("Connection refused").await;
+    assert_eq!(daemon.terminated().await, 0);
+    assert!(!stage.path(".env").exists());
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_in_the_middle_of_an_event_is_opened_again() {
+    let stage = Stage::new().await;
+    stage.standin.misbehave(Misbehaviour::cut_off(200).at(Endpoint::Stream).times(1));
+    let daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    stage.standin.close_streams();
+    stage.set("B", &json!("while away"));
+    stage.reads(".env", "A=a\nB='while away'\nC=c\n").await;
+    daemon.says("LaunchDarkly ended its stream").await;
+}
+
+#[tokio::test]
+async fn a_garbled_event_costs_a_new_stream_and_no_change() {
+    let stage = Stage::new().await;
+    for garbage in [
+        "event: put\ndata: {\"path\":\"/\",\"data\":{\"flags\":{oops\n\n",
+        "event: patch\ndata: {\"path\":\"/flags/A\",\"data\":7}\n\n",
+        "event: put\ndata: \n\n",
+    ] {
+        stage.standin.misbehave(Misbehaviour::body(garbage).at(Endpoint::Stream).times(1));
+    }
+    let daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    daemon.says("an event of LaunchDarkly's stream could not be read").await;
+    stage.set("A", &json!("z"));
+    stage.reads(".env", "A=z\nB=b\nC=c\n").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_opened_anew() {
+    let stage = Stage::new().await;
+    let daemon = stage.start(&["--stream-silence", "1s"]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    daemon.says("LaunchDarkly cannot be reached").await;
+    daemon.says_times("LaunchDarkly's stream is open", 2).await;
+    stage.set("A", &json!("z"));
+    stage.reads(".env", "A=z\nB=b\nC=c\n").await;
+}
+
+#[tokio::test]
+async fn a_redirect_that_leads_nowhere_does_not_end_the_stream_for_good() {
+    let stage = Stage::new().await;
+    stage.standin.misbehave(Misbehaviour::status(301).at(Endpoint::Stream).times(1));
+    stage.standin.misbehave(Misbehaviour::status(404).at(Endpoint::Stream).times(1));
+    let daemon = stage.start(&[]);
+    daemon.says("redirects in a loop or to nowhere").await;
+    daemon.says("LaunchDarkly's stream answered 404").await;
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+}
+
+#[tokio::test]
+async fn once_gives_up_in_its_time_and_writes_nothing() {
+    let stage = Stage::new().await;
+    stage.standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+    let (code, _, log) = stage.run(&["--once", "--timeout", "300ms"]).await;
+    assert_eq!(code, 1);
+    assert!(log.contains("LaunchDarkly sent no flags within 300ms (LaunchDarkly's stream answered 503)"), "{log}");
+    assert!(!stage.path(".env").exists());
+}
+
+#[tokio::test]
+async fn a_dead_events_service_holds_up_neither_the_file_nor_the_end() {
+    let stage = Stage::new().await;
+    stage.standin.misbehave(Misbehaviour::delay(Duration::from_mins(1)).at(Endpoint::Events));
+    let daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    assert_eq!(daemon.terminated().await, 0);
+}
