@@ -106,7 +106,7 @@ impl Daemon {
             Mode::Follow | Mode::Once => locked(&path)?,
         };
         let (store, connection) = (Observable::new(), Connection::new());
-        let config = config::following(&settings.key, &settings.endpoints, &store, &connection, settings.silence)?;
+        let config = config::watched(&settings.key, &settings.endpoints, &store, &connection, settings.silence)?;
         let client = Client::build(config).context("LaunchDarkly's SDK cannot be started")?;
         let (subscription, connection) = (store.subscribe(), connection.subscribe());
         let signals = Signals::new().context("signals cannot be received")?;
