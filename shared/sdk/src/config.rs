@@ -29,6 +29,13 @@ pub const EVENTS_URI: &str = "https://events.launchdarkly.com";
 /// How long a connection to the events service may take to come about, and to answer. The SDK sets no bound.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection to the streaming service may take to come about. The SDK sets no bound.
+const STREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the stream may be silent before it counts as dead, as with LaunchDarkly's Go SDK; LaunchDarkly sends a
+/// comment every three minutes. Without it a connection that died without a word would be listened to for ever.
+const STREAM_SILENCE: Duration = Duration::from_mins(5);
+
 /// How many events the SDK takes in at once unless told otherwise, its own default.
 const EVENTS_CAPACITY: usize = 500;
 
@@ -179,12 +186,11 @@ fn streamed(
     store: &PersistentDataStoreBuilder,
 ) -> Result<ConfigBuilder, ConfigError> {
     let builder = base(key, endpoints).data_store(store);
+    let bounded = HyperTransport::builder().connect_timeout(STREAM_CONNECT_TIMEOUT).read_timeout(STREAM_SILENCE);
     Ok(if endpoints.stream.is_encrypted() {
-        let mut source = StreamingDataSourceBuilder::new();
-        builder.data_source(source.transport(transport(HyperTransport::new_https())?))
+        builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_https())?))
     } else {
-        let mut source = StreamingDataSourceBuilder::new();
-        builder.data_source(source.transport(transport(HyperTransport::new())?))
+        builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_http())?))
     })
 }
 

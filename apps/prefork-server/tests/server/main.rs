@@ -1,0 +1,17 @@
+//! The built server, driven from outside: requests, signals, faults.
+//!
+//! - `stage`: a server with its LaunchDarkly, and what tests do with both
+//! - `serving`: endpoints, modes, configuration
+//! - `life`: signals, reloads, respawns, pid file, systemd
+//! - `load`: no request fails while workers come and go
+//! - `stream`: one stream for all, whatever dies
+//! - `events`: every evaluation is counted once
+//! - `hostile`: clients that misbehave
+
+mod events;
+mod hostile;
+mod life;
+mod load;
+mod serving;
+mod stage;
+mod stream;

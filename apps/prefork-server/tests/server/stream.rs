@@ -1,0 +1,94 @@
+//! One stream for all workers, whatever dies.
+
+use super::stage::{PATIENCE, Server, sample_flag, standin, until};
+use local::standin::{Endpoint, Misbehaviour};
+use nix::sys::signal::{Signal, kill};
+use std::time::Duration;
+
+#[tokio::test]
+async fn sixteen_workers_have_one_stream_and_all_follow_it() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &["--workers", "16", "--threads", "1"]).await;
+    until(async || server.workers().await.len() == 16).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    for round in 0..4 {
+        let on = round % 2 == 0;
+        standin.upsert_flag(&sample_flag(on, 0)).unwrap();
+        server.until_all_say(on).await;
+    }
+    assert_eq!(standin.requests_to(Endpoint::Stream).len(), 1);
+    assert_eq!(standin.requests_to(Endpoint::Polling).len(), 1);
+}
+
+#[tokio::test]
+async fn with_a_stream_each_every_worker_has_its_own() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &["--workers", "3", "--stream", "per-worker"]).await;
+    tokio::time::timeout(PATIENCE, standin.wait_for_requests(Endpoint::Stream, 3)).await.unwrap();
+    standin.upsert_flag(&sample_flag(true, 0)).unwrap();
+    server.until_all_say(true).await;
+    assert_eq!(server.children().len(), 3);
+}
+
+#[tokio::test]
+async fn when_the_holder_dies_another_takes_over_and_nobody_goes_back() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &[]).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.upsert_flag(&sample_flag(true, 0)).unwrap();
+    server.until_all_say(true).await;
+    let holder = server.holder().await.unwrap();
+    kill(holder, Signal::SIGKILL).unwrap();
+    until(async || server.holder().await.is_some_and(|pid| pid != holder)).await;
+    tokio::time::timeout(PATIENCE, standin.wait_for_requests(Endpoint::Stream, 2)).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(server.json("/flag").await["value"], true);
+    }
+    standin.upsert_flag(&sample_flag(false, 0)).unwrap();
+    server.until_all_say(false).await;
+}
+
+#[tokio::test]
+async fn an_older_payload_brings_nobody_back() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &[]).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.upsert_flag(&sample_flag(true, 2_000)).unwrap();
+    server.until_all_say(true).await;
+    let payload = |flag: &serde_json::Value| format!(r#"{{"flags":{{"sample-flag":{flag}}},"segments":{{}}}}"#);
+    standin.set_data(&payload(&sample_flag(false, 1_500))).unwrap();
+    until(async || server.log().contains("an older version") || server.json("/flag").await["value"] == false).await;
+    server.until_all_say(true).await;
+}
+
+#[tokio::test]
+async fn new_workers_begin_with_what_the_others_know() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &["--workers", "1"]).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.upsert_flag(&sample_flag(true, 0)).unwrap();
+    server.until_all_say(true).await;
+    standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+    standin.close_streams();
+    let first = server.workers().await;
+    kill(first[0], Signal::SIGKILL).unwrap();
+    until(async || server.get("/").await.is_some()).await;
+    assert_ne!(server.workers().await, first);
+    assert_eq!(server.json("/flag").await["value"], true);
+}
+
+#[tokio::test]
+async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &[]).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.misbehave(Misbehaviour::reset().at(Endpoint::Stream));
+    standin.close_streams();
+    standin.upsert_flag(&sample_flag(true, 0)).unwrap();
+    standin.delete_flag("new-checkout").unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(server.json("/flag").await["value"], false, "what was known is served meanwhile");
+    standin.behave();
+    server.until_all_say(true).await;
+    assert_eq!(server.ask("GET", "/flags/new-checkout", "").await.unwrap().0, 404);
+}
