@@ -34,7 +34,6 @@ async fn an_idle_server_ends_at_once_with_0_and_leaves_nothing_behind() {
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         assert!(!server.path("server.pid").exists());
         assert!(children.into_iter().all(|child| !runs(child)));
-        assert!(TcpStream::connect(server.address).await.is_err());
     }
 }
 
@@ -129,7 +128,6 @@ async fn workers_end_with_their_master() {
     server.signal(Signal::SIGKILL);
     server.ended().await;
     until(async || children.iter().all(|child| !runs(*child))).await;
-    assert!(TcpStream::connect(server.address).await.is_err(), "the socket is gone with them");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@
 //! - `events`: every evaluation is counted once
 //! - `hostile`: clients that misbehave
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 mod events;
 mod hostile;
 mod life;

@@ -47,6 +47,7 @@ pub async fn follow(
                 let contents = changes.seen();
                 let items = if is_first { difference(&known, contents) } else { changed_items(contents, &changed) };
                 is_first = false;
+                let items = items.into_iter().filter(|item| !is_older(&known, item)).collect();
                 if let Some(news) = known.merge(Update { items, at_ms: now_ms() }) {
                     tell(&news);
                 }
@@ -83,12 +84,9 @@ fn difference(known: &State, contents: &Contents) -> Vec<Item> {
             let (Some(json), Some(version)) = (contents.json(kind, &key), contents.version(kind, &key)) else {
                 continue;
             };
-            let held = known.version(kind, &key);
-            let is_same =
-                held == Some(version) && known.json(kind, &key).is_some_and(|held| means_the_same(kind, &held, &json));
-            if held.is_some_and(|held| held > version) {
-                tracing::warn!(%key, version, held, "LaunchDarkly sent an older version of a {kind}; it is not used");
-            } else if !is_same {
+            let is_same = known.version(kind, &key) == Some(version)
+                && known.json(kind, &key).is_some_and(|held| means_the_same(kind, &held, &json));
+            if !is_same {
                 items.push(Item { is_segment, key: key.into_owned(), version, json: Some(json.into_owned()) });
             }
         }
@@ -101,6 +99,17 @@ fn difference(known: &State, contents: &Contents) -> Vec<Item> {
         }
     }
     items
+}
+
+/// Whether the group knows a newer version already, as it may when a cache or a restored environment sends an old one.
+fn is_older(known: &State, item: &Item) -> bool {
+    let held = known.version(item.kind(), &item.key);
+    let is_older = held.is_some_and(|held| held > item.version);
+    if is_older {
+        let (key, version) = (&item.key, item.version);
+        tracing::warn!(key, version, held, "LaunchDarkly sent an older version of a {}; it is not used", item.kind());
+    }
+    is_older
 }
 
 /// Whether the SDK would write the first as the second. What it cannot read it did not send either.
@@ -170,6 +179,7 @@ mod tests {
         let off = FLAG.replace("\"on\":true", "\"on\":false");
         assert_eq!(difference(&known, &contents(&[&off])).len(), 1);
         let older = off.replace("\"version\":3", "\"version\":2");
-        assert_eq!(difference(&known, &contents(&[&older])), []);
+        let older = difference(&known, &contents(&[&older]));
+        assert!(older.len() == 1 && is_older(&known, &older[0]));
     }
 }
