@@ -7,6 +7,7 @@
 //! - `healing`: a table that somebody has damaged
 //! - `overrides`: flags that `rc` overrides in the table while LaunchDarkly is away
 //! - `races`: many stores at once
+//! - `reader`: what the reader answers, over tables in every state
 //! - `configuration`: variables, logs and metrics
 //! - `secrets`: secrets in the Parameter Store
 
@@ -14,6 +15,7 @@ mod configuration;
 mod healing;
 mod overrides;
 mod races;
+mod reader;
 mod secrets;
 mod sync;
 mod table_faults;
