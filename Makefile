@@ -77,12 +77,20 @@ test: ## Run all tests that need nothing but Rust
 	cargo test --locked --workspace
 
 .PHONY: test-interop
-test-interop: ## Run the tests against DynamoDB Local, Redis and LaunchDarkly's other SDKs (installs them)
+test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's other SDKs and Chromium (installs them)
 	tests/interop/install
 	tests/interop/install-redis
-	cargo build --locked $(FUNCTIONS)
-	cargo test --locked -p flagcache-tests --features interop --test interop
+	tests/browser/install
+	cargo build --locked $(FUNCTIONS) -p local
+	cargo test --locked -p flagcache-tests --features interop --test interop --test browser
 	cargo test --locked -p relay-override --features interop --test redis
+
+.PHONY: screenshot
+screenshot: ## Take the picture of the flag board in docs anew
+	tests/browser/install
+	cargo build --locked $(FUNCTIONS) -p local
+	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png cargo test --locked -p flagcache-tests --features interop \
+		--test browser the_picture
 
 .PHONY: lint
 lint: ## Check format, lints and documentation

@@ -1,6 +1,7 @@
 //! The commands: what they share, and which is run.
 
 mod binaries;
+mod companions;
 mod demo;
 mod screen;
 mod stack;

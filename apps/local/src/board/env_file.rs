@@ -12,7 +12,7 @@ pub(super) fn look(file: &Path) -> Seen {
     let held = lines.flatten().map(|(key, text)| (key, Held { text, note: String::new(), version: None }));
     let flags: std::collections::BTreeMap<_, _> = held.collect();
     Ok(Sight {
-        fact: format!("{} variables", flags.len()),
+        fact: if flags.len() == 1 { "1 variable".to_owned() } else { format!("{} variables", flags.len()) },
         detail: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         flags,
     })

@@ -40,10 +40,12 @@ impl Fault {
     /// What it does, for who wonders.
     pub(super) const fn description(self) -> &'static str {
         match self {
-            Self::StaleAnswers => "LaunchDarkly serves the payload of one change ago. store asks again for 5 seconds.",
-            Self::LostWebhooks => "A webhook is never sent. store does not hear of the change.",
-            Self::ForgedWebhooks => "Webhooks are signed with another secret. store refuses them.",
-            Self::LaunchDarklyDown => "Polling and streaming answer 503. store leaves the table as it is.",
+            Self::StaleAnswers => {
+                "LaunchDarkly serves the payload of one change ago, and store asks again for 5 seconds."
+            }
+            Self::LostWebhooks => "Webhooks are never sent, so that store does not hear of a change.",
+            Self::ForgedWebhooks => "Webhooks are signed with another secret, and store refuses them.",
+            Self::LaunchDarklyDown => "Polling and streaming answer 503, and store leaves the table as it is.",
         }
     }
 

@@ -117,7 +117,7 @@ fn wrote(summary: &Value) -> String {
 fn how(summary: &Value, is_fresh: bool) -> String {
     let freshness = if is_fresh { "fresh" } else { "LaunchDarkly's answers were stale" };
     match summary["attempts"].as_u64() {
-        Some(attempts) if attempts > 1 => format!("{freshness}, asked {attempts} times"),
+        Some(attempts) if attempts > 1 => format!("{freshness}, {attempts} attempts"),
         _ => freshness.to_owned(),
     }
 }
@@ -167,8 +167,8 @@ mod tests {
             "segments": {"written": 1, "deleted": 0}, "fresh": true, "attempts": 1});
         assert_eq!(told(200, updated), ("updated, 2 written".to_owned(), "fresh".to_owned(), true));
         let stale =
-            json!({"outcome": "unchanged", "flags": {"written": 0, "deleted": 0}, "fresh": false, "attempts": 6});
-        let note = "LaunchDarkly's answers were stale, asked 6 times";
+            json!({"outcome": "unchanged", "flags": {"written": 0, "deleted": 0}, "fresh": false, "attempts": 2});
+        let note = "LaunchDarkly's answers were stale, 2 attempts";
         assert_eq!(told(200, stale), ("unchanged".to_owned(), note.to_owned(), false));
         let refused = json!({"error": {"code": "signature-wrong", "message": "no"}});
         assert_eq!(told(401, refused), ("401 signature-wrong".to_owned(), "no".to_owned(), false));

@@ -5,6 +5,12 @@
 
 const link = document.getElementById("link");
 
+/** Says whether the page is up to date. */
+function tell(text, isLive) {
+  link.textContent = text;
+  link.toggleAttribute("data-live", isLive);
+}
+
 /** Makes `from` equal to `to`, touching only what differs. */
 function morph(from, to) {
   if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || from.id !== to.id) {
@@ -23,8 +29,8 @@ function morph(from, to) {
 }
 
 const events = new EventSource(`/events${location.search}`);
-events.addEventListener("open", () => (link.textContent = "Live"));
-events.addEventListener("error", () => (link.textContent = "Not connected, trying again"));
+events.addEventListener("open", () => tell("Live", true));
+events.addEventListener("error", () => tell("Not connected, trying again", false));
 events.addEventListener("message", ({ data }) => {
   const template = document.createElement("template");
   template.innerHTML = data.trim();
@@ -41,5 +47,5 @@ document.addEventListener("submit", async (event) => {
     body: new URLSearchParams(new FormData(form)),
     redirect: "manual",
   }).catch(() => undefined);
-  if (answer?.type !== "opaqueredirect") link.textContent = "That did not work, load the page again";
+  if (answer?.type !== "opaqueredirect") tell("That did not work, load the page again", false);
 });

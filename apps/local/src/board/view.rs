@@ -72,6 +72,8 @@ struct Row {
     on: Option<bool>,
     version: Option<u64>,
     is_latest: bool,
+    /// Whether it was changed since the board began.
+    has_moved: bool,
     cells: Vec<Cell>,
 }
 
@@ -170,6 +172,7 @@ fn row(state: &State, key: &str) -> Row {
         key: key.to_owned(),
         on: flag.map(|flag| flag.on),
         version: flag.map(|flag| flag.version),
+        has_moved: lane.is_some(),
         is_latest: state.latest.as_deref() == Some(key),
         cells,
     }

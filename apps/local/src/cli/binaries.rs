@@ -14,8 +14,7 @@ impl Binaries {
     /// Those in `folder`, or beside this program; an error that says what to do where one is not
     /// built.
     pub(super) fn find(folder: Option<&Path>) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("find this program's own folder")?;
-        let folder = folder.or(program.parent()).unwrap_or(Path::new("."));
+        let folder = self::folder(folder)?;
         let (store, reader) = (folder.join("store"), folder.join("reader"));
         let missing: Vec<_> = [&store, &reader].into_iter().filter(|path| !path.is_file()).collect();
         match missing[..] {
@@ -26,6 +25,12 @@ impl Binaries {
             ),
         }
     }
+}
+
+/// `folder`, or that of this program.
+pub(super) fn folder(folder: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("find this program's own folder")?;
+    Ok(folder.or(program.parent()).unwrap_or(Path::new(".")).to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `local up`: keeps the stack running to play with, and says what webhooks did.
 
-use super::binaries::Binaries;
+use super::binaries::{self, Binaries};
+use super::companions::{Companions, Setting};
 use super::screen::{self, Screen};
 use super::stack::{self, Keys, MOST_PROCESSES};
 use anyhow::{Context, anyhow};
@@ -35,11 +36,14 @@ pub(super) struct UpOptions {
     /// Port of the flag board. 8080 otherwise, or a free one where that is taken.
     #[arg(long)]
     board_port: Option<u16>,
-    /// Also show the variables of this file on the board, which an `env-sync` keeps.
+    /// Also run `env-sync` and `prefork-server`, those of them that are built, and show them on the board.
+    #[arg(long)]
+    companions: bool,
+    /// Show this `.env` on the board, which an `env-sync` keeps; with `--companions` it keeps this one.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Also show the workers of the `prefork-server` at this URL on the board.
-    #[arg(long, value_name = "URL")]
+    /// Show the workers of the `prefork-server` at this URL on the board.
+    #[arg(long, value_name = "URL", conflicts_with = "companions")]
     prefork: Option<String>,
     /// Serve the flags of this file, `{"flags":{…},"segments":{…}}`, instead of the demonstration's.
     #[arg(long, value_name = "FILE")]
@@ -93,12 +97,29 @@ pub(super) async fn run(options: &UpOptions, screen: Screen) -> anyhow::Result<(
         Ok(functions) => fill(functions).await.map_err(|error| format!("table not filled: {error:#}")),
         Err(reason) => Err(reason.clone()),
     };
-    let board = board(options, &standin, &dynamodb, functions.as_ref().ok()).await?;
+    let companions = companions(options, &standin, screen).await?;
+    let board = board(options, &standin, &dynamodb, functions.as_ref().ok(), &companions).await?;
     banner(options, &standin, &dynamodb, &functions, &filled, &board, screen);
-    tokio::select! {
+    let ended = tokio::select! {
         ended = super::asked_to_end() => ended.context("wait for signals"),
         () = tell_of_webhooks(&standin, screen) => Ok(()),
+    };
+    companions.end().await;
+    ended
+}
+
+async fn companions(options: &UpOptions, standin: &Standin, screen: Screen) -> anyhow::Result<Companions> {
+    if !options.companions {
+        return Ok(Companions::none());
     }
+    let setting = Setting {
+        folder: &binaries::folder(options.functions.as_deref())?,
+        sdk_key: &options.sdk_key,
+        env_file: options.env_file.as_deref(),
+        logs: options.logs,
+        screen,
+    };
+    Companions::start(&setting, standin).await
 }
 
 async fn dynamodb(options: &UpOptions) -> anyhow::Result<EmbeddedDynamoDb> {
@@ -165,14 +186,15 @@ async fn board(
     standin: &Arc<Standin>,
     dynamodb: &Arc<EmbeddedDynamoDb>,
     functions: Option<&Functions>,
+    companions: &Companions,
 ) -> anyhow::Result<Board> {
     let places = Places {
         standin: standin.clone(),
         dynamodb: dynamodb.clone(),
         table: options.table.clone(),
         functions: functions.cloned(),
-        env_file: options.env_file.clone(),
-        prefork: options.prefork.clone(),
+        env_file: companions.env_file.clone().or_else(|| options.env_file.clone()),
+        prefork: companions.prefork.clone().or_else(|| options.prefork.clone()),
     };
     let listener = match options.board_port {
         Some(port) => listen(options, port, "the board", "--board-port").await?,
