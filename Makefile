@@ -6,6 +6,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 FUNCTIONS := -p store -p reader
+BOARD := -p local -p env-sync -p prefork-server
 
 .PHONY: help
 help: ## This page
@@ -24,9 +25,9 @@ demo: ## Run the whole pipeline once, on this machine alone, and show what happe
 	target/release/local demo
 
 .PHONY: up
-up: ## Keep the local pipeline running, to play with
-	cargo build --release --locked $(FUNCTIONS) -p local
-	target/release/local up
+up: ## Keep the local pipeline running, to play with, and show it on the flag board
+	cargo build --release --locked $(FUNCTIONS) $(BOARD)
+	target/release/local up --companions
 
 ##### In AWS: ENV is the environment, staging where it is not said
 
@@ -81,14 +82,14 @@ test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's oth
 	tests/interop/install
 	tests/interop/install-redis
 	tests/browser/install
-	cargo build --locked $(FUNCTIONS) -p local
+	cargo build --locked $(FUNCTIONS) $(BOARD)
 	cargo test --locked -p flagcache-tests --features interop --test interop --test browser
 	cargo test --locked -p relay-override --features interop --test redis
 
 .PHONY: screenshot
 screenshot: ## Take the picture of the flag board in docs anew
 	tests/browser/install
-	cargo build --locked $(FUNCTIONS) -p local
+	cargo build --locked $(FUNCTIONS) $(BOARD)
 	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png cargo test --locked -p flagcache-tests --features interop \
 		--test browser the_picture
 

@@ -2,7 +2,7 @@
 //!
 //! Needs Chromium and its driver, which `install` beside this file puts on the machine. Run with
 //! `cargo test -p flagcache-tests --features interop --test browser`
-//! after `cargo build -p local -p store -p reader`. With `FLAGCACHE_SCREENSHOT=FILE` the picture of
+//! after `cargo build --bins`. With `FLAGCACHE_SCREENSHOT=FILE` the picture of
 //! the README is taken anew (`make screenshot`).
 
 mod driver;
@@ -193,12 +193,17 @@ async fn it_is_legible_in_light_and_dark_from_a_phone_to_a_wide_screen() -> Resu
 /// Takes the README's picture, where a file for it is named.
 #[tokio::test]
 async fn the_picture_of_the_readme_can_be_taken() -> Result<()> {
-    let (_up, browser) = stage().await?;
+    let up = LocalUp::start(&["--companions"]).await?;
+    let browser = Browser::open(&up.url("flag board")?).await?;
     browser.prefer("light").await?;
+    browser.wait_for_text(&cell("SAMPLE_APP_URL", "env-file"), "https://app-api.example.com").await?;
+    browser.wait_for_text(&cell("SAMPLE_APP_URL", "prefork"), "2 workers").await?;
     for flag in ["sample-flag", "SAMPLE_APP_URL"] {
         browser.click(&format!("#flag-{flag}")).await?;
         browser.wait_for_text(".news", &format!("{flag} is on, and readers have it")).await?;
+        browser.wait_for_text(&cell(flag, "prefork"), "arrived").await?;
     }
+    browser.wait_for_text(&cell("SAMPLE_APP_URL", "env-file"), "arrived").await?;
     browser.click("#fault-lost-webhooks").await?;
     browser.click("#flag-theme").await?;
     browser.wait_for_text(".news", "theme is off, but the table does not have it").await?;

@@ -1,9 +1,12 @@
 //! The flag board of a running `local up`, over HTTP and with the built functions.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flagcache_tests::local_up::LocalUp;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a cell may take to become as it is awaited.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Board {
     _up: LocalUp,
@@ -36,6 +39,19 @@ impl Board {
         let cell = cells.iter().find(|cell| cell["column"] == column).context("there is no such column")?;
         Ok(["text", "note", "tone"].map(|name| cell[name].as_str().unwrap_or_default().to_owned()))
     }
+
+    /// Looks at a cell until it is as wanted.
+    async fn wait_for(&self, flag: &str, column: &str, is_so: impl Fn(&[String; 3]) -> bool) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let cell = self.cell(flag, column).await?;
+            if is_so(&cell) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "{column} of {flag} stays {cell:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -61,9 +77,7 @@ async fn every_fault_leaves_the_table_behind_and_a_scheduled_sync_heals_it() -> 
         board.post(&format!("/faults/{fault}"), "on=true").await?;
         board.post("/flags/sample-flag", if on == "true" { "on=true" } else { "on=false" }).await?;
         // store asks a LaunchDarkly that is down more than once.
-        while board.cell("sample-flag", "webhook").await?[2] == "waiting" {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        board.wait_for("sample-flag", "webhook", |[_, _, tone]| tone != "waiting").await?;
         let [text, _, tone] = board.cell("sample-flag", "reader").await?;
         assert_eq!((text.as_str(), tone.as_str()), (off, "behind"), "{fault}");
         assert_eq!(board.state().await?["behind"], 1, "{fault}");
@@ -74,5 +88,21 @@ async fn every_fault_leaves_the_table_behind_and_a_scheduled_sync_heals_it() -> 
         assert_eq!((text.as_str(), tone.as_str()), (on, "reached"), "{fault}");
         assert_eq!(board.state().await?["news"], "The scheduled sync: updated, 1 written. Every place agrees.");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn companions_are_columns_and_hear_of_a_change_without_a_webhook() -> Result<()> {
+    let board = Board::start(&["--companions"]).await?;
+    let (flag, url) = ("SAMPLE_API_URL", "https://api-default.example.com");
+    for column in ["env-file", "prefork"] {
+        board.wait_for(flag, column, |[text, _, _]| !text.is_empty()).await?;
+    }
+    board.post("/faults/lost-webhooks", "on=true").await?;
+    board.post(&format!("/flags/{flag}"), "on=false").await?;
+    for (column, text, note) in [("env-file", url.to_owned(), ""), ("prefork", format!("\"{url}\""), "2 workers")] {
+        board.wait_for(flag, column, |cell| *cell == [text.as_str(), note, "reached"]).await?;
+    }
+    assert_eq!(board.cell(flag, "table").await?[2], "behind");
     Ok(())
 }

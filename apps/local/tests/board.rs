@@ -5,9 +5,10 @@
 use local::board::{Board, Places};
 use local::dynamodb::EmbeddedDynamoDb;
 use local::standin::{Misbehaviour, Standin, StandinOptions, WebhookMode};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 struct Stage {
@@ -62,6 +63,17 @@ impl Stage {
     }
 }
 
+/// Reads events until `text` was in one.
+async fn read_until(events: &mut Response, text: &str) {
+    let read = async {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_switch_is_a_form_and_its_answer_is_the_page_with_what_happened() {
     let stage = Stage::start().await;
@@ -83,14 +95,9 @@ async fn a_change_that_somebody_else_makes_is_shown_too() {
     let mut events = stage.get("/events").send().await.unwrap();
     assert!(String::from_utf8(events.chunk().await.unwrap().unwrap().into()).unwrap().contains("data: <main"));
     stage.standin.set_flag_on("sample-flag", true).unwrap();
-    let mut seen = String::new();
-    while !seen.contains("sample-flag is on, but") {
-        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
-    }
+    read_until(&mut events, "sample-flag is on, but").await;
     stage.standin.delete_flag("sample-flag").unwrap();
-    while !seen.contains("9 flags") {
-        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
-    }
+    read_until(&mut events, "9 flags").await;
 }
 
 #[tokio::test]
@@ -165,10 +172,10 @@ async fn a_variable_that_changes_in_the_env_file_arrives_with_its_time() {
     let mut events = stage.get("/events").send().await.unwrap();
     stage.post("/flags/SAMPLE_API_URL", "on=false").await;
     std::fs::write(&file, "SAMPLE_API_URL=https://api-default.example.com\n").unwrap();
-    while stage.row("SAMPLE_API_URL").await["cells"][3]["after"].is_null() {
-        events.chunk().await.unwrap().unwrap();
-    }
-    assert_eq!(stage.row("SAMPLE_API_URL").await["cells"][3]["text"], "https://api-default.example.com");
+    read_until(&mut events, "https:&#x2f;&#x2f;api-default.example.com").await;
+    let cell = stage.row("SAMPLE_API_URL").await["cells"][3].clone();
+    assert_eq!((&cell["text"], &cell["tone"]), (&"https://api-default.example.com".into(), &"reached".into()));
+    assert!(cell["after"].as_str().unwrap().ends_with("ms"), "{cell}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(super) struct Companions {
     /// The URL of `prefork-server`.
     pub(super) prefork: Option<String>,
     /// Holds the file where nobody named another.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 /// How they are started.
@@ -41,7 +41,7 @@ pub(super) struct Setting<'a> {
 impl Companions {
     /// None of them.
     pub(super) fn none() -> Self {
-        Self { children: Vec::new(), env_file: None, prefork: None, _folder: None }
+        Self { children: Vec::new(), env_file: None, prefork: None, folder: None }
     }
 
     /// Starts those that are built.
@@ -53,7 +53,7 @@ impl Companions {
             command.env("LD_SDK_KEY", setting.sdk_key).env("ENV_FILE_PATH", &file).env("BACKUP_ENABLED", "false");
             companions.children.push(command.spawn().context("start env-sync")?);
             companions.env_file = Some(file);
-            companions._folder = Some(folder);
+            companions.folder = Some(folder);
         }
         if let Some(mut command) = setting.command("prefork-server", standin) {
             let address = free_address().await.context("find a port for prefork-server")?;
@@ -74,6 +74,8 @@ impl Companions {
         for mut child in self.children {
             let _ = tokio::time::timeout(PATIENCE, child.wait()).await;
         }
+        // Only now: a file is written to until its program has ended.
+        drop(self.folder);
     }
 }
 
