@@ -1,4 +1,4 @@
-//! A headless Chromium through its WebDriver, as far as these tests need one.
+//! A headless Chromium through its `WebDriver`, as far as these tests need one.
 //!
 //! Protocol: <https://www.w3.org/TR/webdriver2/>; what it does not have (colour scheme, exact sizes)
 //! goes through `goog/cdp/execute`, Chromium's own protocol.
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 /// How long a page may take to become as it is awaited.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The key of an element's id in WebDriver's JSON.
+/// The key of an element's id in the protocol's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// No window, no graphics card, also as root; and pictures that are the same everywhere.

@@ -19,7 +19,7 @@ async fn ended(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-const FREE_PORTS: [&str; 6] = ["up", "--no-functions", "--dynamodb-port", "0", "--launchdarkly-port", "0"];
+const FREE_PORTS: [&str; 5] = ["up", "--no-functions", "--dynamodb-port=0", "--launchdarkly-port=0", "--board-port=0"];
 
 /// A running `local up`, and the URLs that it printed.
 async fn up(arguments: &[&str]) -> (Child, String, Lines<BufReader<ChildStdout>>) {
@@ -45,7 +45,9 @@ async fn up_serves_until_it_is_asked_to_end() {
         let payload =
             local::http_client().get(format!("{launchdarkly}/sdk/latest-all")).header("authorization", "sdk-local");
         assert_eq!(payload.send().await.unwrap().status(), 200);
-        assert_eq!(local::http_client().get(url(&banner, "DynamoDB")).send().await.unwrap().status(), 200);
+        for name in ["DynamoDB", "flag board"] {
+            assert_eq!(local::http_client().get(url(&banner, name)).send().await.unwrap().status(), 200, "{name}");
+        }
         for variable in
             ["AWS_ENDPOINT_URL_DYNAMODB=http://127", "LAUNCHDARKLY_SDK_KEY=sdk-local", "LD_API_KEY=api-local"]
         {
@@ -78,6 +80,19 @@ async fn a_port_that_is_taken_is_one_clear_line() {
             "local: failed to serve DynamoDB on 127.0.0.1:{port}: the port is taken; choose another with --dynamodb-port\n"
         )
     );
+}
+
+#[tokio::test]
+async fn the_boards_own_port_is_a_wish_and_a_named_one_is_an_order() {
+    // Whoever has it, the program starts, and says where the board is.
+    let _taken = tokio::net::TcpListener::bind("127.0.0.1:8080").await;
+    let (_child, banner, _) = up(&FREE_PORTS[..4]).await;
+    assert_eq!(local::http_client().get(url(&banner, "flag board")).send().await.unwrap().status(), 200);
+
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = format!("--board-port={}", taken.local_addr().unwrap().port());
+    let (code, error) = ended(&[&FREE_PORTS[..4], &[port.as_str()]].concat()).await;
+    assert_eq!((code, error.contains("choose another with --board-port")), (Some(1), true), "{error}");
 }
 
 #[tokio::test]
