@@ -26,6 +26,8 @@ pub fn start(level: &str) -> Result<(), SettingsError> {
     };
     let others = if own == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(others).with_target("env_sync", own).with_target("flagcache_sdk", own);
+    // Why an event could not be read is told nowhere else.
+    let targets = targets.with_target("launchdarkly_server_sdk::data_source", others.max(LevelFilter::ERROR));
     // The journal has its own clock.
     let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);

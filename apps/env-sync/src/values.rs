@@ -62,12 +62,11 @@ impl Values {
 
     /// Takes note of changes; whether any of them can alter a managed flag.
     pub fn note(&mut self, changes: Vec<Change>) -> bool {
-        let before = self.changed.len();
         let items = changes.into_iter().map(|change| ItemId::new(change.kind, change.key));
         let relevant: Vec<_> = items.filter(|item| self.concerns(item)).collect();
         let is_relevant = !relevant.is_empty();
         self.changed.extend(relevant);
-        is_relevant || self.changed.len() > before
+        is_relevant
     }
 
     fn concerns(&self, item: &ItemId) -> bool {

@@ -112,7 +112,7 @@ impl Daemon {
     }
 
     fn signalled(&mut self, signal: Signal) -> Option<Exit> {
-        tracing::info!("received {signal:?}");
+        tracing::info!("received signal {}", signal.as_raw());
         if signal == Signal::TERM || signal == Signal::INT || (signal == Signal::QUIT && self.child.is_none()) {
             return Some(Exit::Done);
         }
