@@ -10,6 +10,7 @@ use tokio::process::Command;
 use crate::stage::{Daemon, Stage, until};
 
 /// Whether mounts can be tried here.
+#[expect(clippy::print_stdout, reason = "who reads the test's output should know what was not tried")]
 async fn has_namespaces() -> bool {
     let tried = Command::new("unshare").args(["-Urm", "true"]).stderr(Stdio::null()).status().await;
     let has = tried.is_ok_and(|status| status.success());
