@@ -24,6 +24,11 @@ demo: ## Run the whole pipeline once, on this machine alone, and show what happe
 	cargo build --release --locked $(FUNCTIONS) -p local
 	target/release/local demo
 
+.PHONY: demo-env-sync
+demo-env-sync: ## Follow flags into a .env file, on this machine alone, and show what happens
+	cargo build --release --locked -p env-sync
+	cargo run --release --locked --quiet -p env-sync --example demo
+
 .PHONY: up
 up: ## Keep the local pipeline running, to play with, and show it on the flag board
 	cargo build --release --locked $(FUNCTIONS) $(BOARD)
@@ -85,6 +90,8 @@ test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's oth
 	cargo build --locked $(FUNCTIONS) $(BOARD)
 	cargo test --locked -p flagcache-tests --features interop --test interop --test browser
 	cargo test --locked -p relay-override --features interop --test redis
+	tests/interop/install-dotenv
+	cargo test --locked -p env-sync --features interop --test readers
 
 .PHONY: screenshot
 screenshot: ## Take the picture of the flag board in docs anew

@@ -8,9 +8,10 @@
 //!
 //! - `contestant`: a function with a name, and one run of it;
 //! - `sample`: medians and what the kernel says of a process;
-//! - `reader`, `store`: the rows; `report`: how they are printed.
+//! - `reader`, `store`, `env_sync`: the rows; `report`: how they are printed.
 
 mod contestant;
+mod env_sync;
 mod reader;
 mod report;
 mod sample;
@@ -41,12 +42,19 @@ struct Arguments {
 enum What {
     Reader,
     Store,
+    EnvSync,
     All,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if matches!(arguments.what, What::EnvSync | What::All) {
+        env_sync::measure(arguments.flags, arguments.runs).await?.print();
+    }
+    if arguments.what == What::EnvSync {
+        return Ok(());
+    }
     let tools = Tools::install()?;
     let emulator = DynamoDbLocal::start(&tools).await?;
     if arguments.what != What::Store {
