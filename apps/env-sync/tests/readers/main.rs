@@ -42,19 +42,115 @@ fn some<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, count: usize) -
 }
 
 /// Values that somebody would think of, and thousands that nobody would.
+#[expect(clippy::too_many_lines, reason = "a flat list of one value a line")]
 fn values() -> Vec<String> {
     let thought_of = [
-        "", " ", "a", "two words", " leading", "trailing ", "\ttab", "it's", "say \"hi\"", "it's \"both\"", "$HOME", "$$", "$5",
-        "${HOME}", "a$", "`date`", "$(date)", "#", "a #b", "a#b", "# c", "=", "a=b", "==", "two\nlines", "\n", "a\n", "\na",
-        "it's\ntwo", "größe", "日本語", "🦀", "\u{2028}", "\u{a0}", "\u{85}x", "a\u{feff}", "\\", "a\\b", "a\\\\b", "\\n", "C:\\new\\table", "it's C:\\dir",
-        "it's\\n", "\\'", "\\\"", "'", "\"", "''", "\"\"", "'\"", "'a'", "\"a\"", "`", "`a`", "!", "a!b", "~", "~/x", "a:~b", "*",
-        "?", "[a]", "{a,b}", "a;b", "a&b", "a|b", "<a>", "(a)", "%", "100%", "@", "https://api-v2.example.com/x?a=1&b=2#frag",
-        "{\"a\":[1,2,{\"b\":null}]}", "null", "true", "export A=1", "A=1", "-----BEGIN KEY-----\nab+/=\n-----END KEY-----\n",
-        "\r", "a\r\nb", "\u{1b}[0m", "\u{7f}", "a\u{0}b", "\\u0041", "\\x41", "\\101", "\\0101", "it's \\0", "it's \\'", "\"\n\"", "'\n'", "a'\n'b", "'a\nb'",
-        "x\n# y\nA=1\nz", "x\"\n\"y", "${", "${}", "${a", "${a:b}", "${a:-b}", "$}", "$a$b",
+        "",
+        " ",
+        "a",
+        "two words",
+        " leading",
+        "trailing ",
+        "\ttab",
+        "it's",
+        "say \"hi\"",
+        "it's \"both\"",
+        "$HOME",
+        "$$",
+        "$5",
+        "${HOME}",
+        "a$",
+        "`date`",
+        "$(date)",
+        "#",
+        "a #b",
+        "a#b",
+        "# c",
+        "=",
+        "a=b",
+        "==",
+        "two\nlines",
+        "\n",
+        "a\n",
+        "\na",
+        "it's\ntwo",
+        "größe",
+        "日本語",
+        "🦀",
+        "\u{2028}",
+        "\u{a0}",
+        "\u{85}x",
+        "a\u{feff}",
+        "\\",
+        "a\\b",
+        "a\\\\b",
+        "\\n",
+        "C:\\new\\table",
+        "it's C:\\dir",
+        "it's\\n",
+        "\\'",
+        "\\\"",
+        "'",
+        "\"",
+        "''",
+        "\"\"",
+        "'\"",
+        "'a'",
+        "\"a\"",
+        "`",
+        "`a`",
+        "!",
+        "a!b",
+        "~",
+        "~/x",
+        "a:~b",
+        "*",
+        "?",
+        "[a]",
+        "{a,b}",
+        "a;b",
+        "a&b",
+        "a|b",
+        "<a>",
+        "(a)",
+        "%",
+        "100%",
+        "@",
+        "https://api-v2.example.com/x?a=1&b=2#frag",
+        "{\"a\":[1,2,{\"b\":null}]}",
+        "null",
+        "true",
+        "export A=1",
+        "A=1",
+        "-----BEGIN KEY-----\nab+/=\n-----END KEY-----\n",
+        "\r",
+        "a\r\nb",
+        "\u{1b}[0m",
+        "\u{7f}",
+        "a\u{0}b",
+        "\\u0041",
+        "\\x41",
+        "\\101",
+        "\\0101",
+        "it's \\0",
+        "it's \\'",
+        "\"\n\"",
+        "'\n'",
+        "a'\n'b",
+        "'a\nb'",
+        "x\n# y\nA=1\nz",
+        "x\"\n\"y",
+        "${",
+        "${}",
+        "${a",
+        "${a:b}",
+        "${a:-b}",
+        "$}",
+        "$a$b",
     ];
     let syntax = r#"[ab'"\\$`{}:#=~!&; 	\n-]{0,8}"#;
-    let words = proptest::prop_oneof![syntax, "[ -~]{0,12}", "\\PC{0,6}", "(it's |\"|\\\\n|\\$\\{x\\}|\n| |a|#|\\\\){0,5}"];
+    let words =
+        proptest::prop_oneof![syntax, "[ -~]{0,12}", "\\PC{0,6}", "(it's |\"|\\\\n|\\$\\{x\\}|\n| |a|#|\\\\){0,5}"];
     thought_of.into_iter().map(str::to_owned).chain(some(&words, ANY)).collect()
 }
 
@@ -83,7 +179,8 @@ fn json_of(command: &mut Command) -> Values {
 }
 
 fn sourced(shell: &str, path: &Path, names: &Values) -> Values {
-    let print = "set -a; . \"$1\"; shift; for name do eval \"printf '%s=%s\\\\0' \\\"\\$name\\\" \\\"\\$$name\\\"\"; done";
+    let print =
+        "set -a; . \"$1\"; shift; for name do eval \"printf '%s=%s\\\\0' \\\"\\$name\\\" \\\"\\$$name\\\"\"; done";
     let output = Command::new(shell).args(["-c", print, shell]).arg(path).args(names.keys()).output().unwrap();
     assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
     let pairs = output.stdout.split(|byte| *byte == 0).filter(|pair| !pair.is_empty());
@@ -106,7 +203,7 @@ fn everybody_reads_dotenv_files_alike() {
     let python = json_of(Command::new(tool("venv/bin/python")).arg(peer("python/read.py")).arg(&path));
     assert_same("python-dotenv", python, &wanted);
     for version in ["dotenv", "dotenv-17", "dotenv-16"] {
-        let read = json_of(Command::new("node").arg(tool("node/read.js")).arg(version).arg(&path));
+        let read = json_of(Command::new("node").arg(tool("node/read.cjs")).arg(version).arg(&path));
         assert_same(version, read, &wanted);
     }
     assert_same("docker compose", json_of(Command::new(tool("read-go")).arg("compose").arg(&path)), &wanted);
@@ -134,7 +231,14 @@ fn shells_read_what_is_made_for_them() {
 #[test]
 fn a_key_is_set_where_python_dotenv_would_set_it() {
     let pieces = proptest::prop_oneof![
-        "(A|B|export A|  A|'A'|A B|AA)?", "( ?= ?)?", "('|\")?", "[a-z $]{0,3}", "('|\")?", "( #|#)?", "(\\\\|\\\\n)?", "(\n|\r\n|\n\n)",
+        "(A|B|export A|  A|'A'|A B|AA)?",
+        "( ?= ?)?",
+        "('|\")?",
+        "[a-z $]{0,3}",
+        "('|\")?",
+        "( #|#)?",
+        "(\\\\|\\\\n)?",
+        "(\n|\r\n|\n\n)",
     ];
     let files = some(&proptest::collection::vec(pieces, 0..14).prop_map(|pieces| pieces.concat()), 3_000);
     let values = some(&"[a-z '#\"]{0,4}", files.len());
@@ -151,7 +255,8 @@ fn a_key_is_set_where_python_dotenv_would_set_it() {
     }
     assert!(cases.len() > 1_000, "only {} cases", cases.len());
     let mut python = Command::new(tool("venv/bin/python"));
-    let mut python = python.arg(peer("python/set_key.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut python =
+        python.arg(peer("python/set_key.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let input = serde_json::to_vec(&cases).unwrap();
     let mut stdin = python.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
@@ -159,7 +264,11 @@ fn a_key_is_set_where_python_dotenv_would_set_it() {
     writer.join().unwrap();
     let results: Vec<[serde_json::Value; 2]> = serde_json::from_slice(&output.stdout).unwrap();
     for (case, [theirs, ours]) in cases.iter().zip(&results) {
-        assert_eq!(ours, theirs, "for {case}");
+        assert_eq!(ours["A"], case["value"], "for {case}");
+        // Where a quote is not closed, set_key itself loses what it sets.
+        if theirs["A"] == case["value"] {
+            assert_eq!(ours, theirs, "for {case}");
+        }
     }
     assert_eq!(results.len(), cases.len());
 }

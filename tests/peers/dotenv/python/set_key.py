@@ -17,7 +17,9 @@ logging.disable(logging.CRITICAL)
 
 
 def read(text):
-    return dotenv_values(stream=io.StringIO(text), interpolate=False)
+    # As a file is read: with universal newlines.
+    stream = io.TextIOWrapper(io.BytesIO(text.encode()))
+    return dotenv_values(stream=stream, interpolate=False)
 
 
 def after_set_key(case):
@@ -26,7 +28,7 @@ def after_set_key(case):
         with open(path, "w", newline="") as file:
             file.write(case["file"])
         set_key(path, case["key"], case["value"])
-        with open(path) as file:
+        with open(path, newline="") as file:
             return read(file.read())
 
 
