@@ -69,7 +69,7 @@ pub(crate) async fn measure(flags: usize, runs: usize) -> Result<Report> {
     let before = [cpu_of_running(pids[0])?, cpu_of_running(pids[1])?];
     tokio::time::sleep(IDLE).await;
     let after = [cpu_of_running(pids[0])?, cpu_of_running(pids[1])?];
-    let shares = (0..2).map(|at| (after[at] - before[at]).as_secs_f64() / IDLE.as_secs_f64() * 100.0);
+    let shares = (0..2).map(|at| after[at].saturating_sub(before[at]).as_secs_f64() / IDLE.as_secs_f64() * 100.0);
     report.row("CPU when idle", shares.map(|share| format!("{share:.3} %")).collect());
     Ok(report)
 }
