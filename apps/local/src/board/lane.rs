@@ -99,7 +99,8 @@ pub(super) fn answered(status: u16, answer: &Value, after: Duration) -> Step {
         return Step { text: format!("{status} {code}"), note: message.to_owned(), is_good: false, after };
     }
     let is_fresh = answer["fresh"] != false;
-    Step { text: wrote(answer), note: how(answer, is_fresh), is_good: is_fresh, after }
+    let text = if is_fresh { wrote(answer) } else { format!("{}, stale", wrote(answer)) };
+    Step { text, note: how(answer, is_fresh), is_good: is_fresh, after }
 }
 
 fn wrote(summary: &Value) -> String {
@@ -169,7 +170,7 @@ mod tests {
         let stale =
             json!({"outcome": "unchanged", "flags": {"written": 0, "deleted": 0}, "fresh": false, "attempts": 2});
         let note = "LaunchDarkly's answers were stale, 2 attempts";
-        assert_eq!(told(200, stale), ("unchanged".to_owned(), note.to_owned(), false));
+        assert_eq!(told(200, stale), ("unchanged, stale".to_owned(), note.to_owned(), false));
         let refused = json!({"error": {"code": "signature-wrong", "message": "no"}});
         assert_eq!(told(401, refused), ("401 signature-wrong".to_owned(), "no".to_owned(), false));
     }

@@ -91,7 +91,10 @@ impl State {
         self.news = match (run.step.is_good, behind) {
             (true, 0) => format!("The scheduled sync: {}. Every place agrees.", run.step.text),
             (true, count) => format!("The scheduled sync: {}. {count} still behind.", run.step.text),
-            (false, _) => format!("The scheduled sync failed: {}.", run.step.note),
+            (false, _) => match run.step.note.strip_prefix("failed to ") {
+                Some(what) => format!("The scheduled sync failed to {what}."),
+                None => format!("The scheduled sync failed: {}.", run.step.note),
+            },
         };
         self.run = Some(run);
         self.is_syncing = false;
@@ -140,11 +143,13 @@ impl State {
             Some(_) => "off",
             None => "deleted",
         };
-        let failed = [&lane.webhook, &lane.store].into_iter().flatten().find(|step| !step.is_good);
+        let failed = |step: &Option<Step>| step.as_ref().filter(|step| !step.is_good).map(|step| step.text.clone());
+        let at_store = failed(&lane.store).map(|text| format!("store answered {text}"));
+        let why = at_store.or_else(|| failed(&lane.webhook).map(|text| format!("webhook {text}")));
         let is_behind = [Place::Table, Place::Reader].into_iter().any(|place| self.is_behind(place, key));
         let last = lane.arrived.values().max();
-        match (failed, is_behind, last) {
-            (Some(step), true, _) => format!("{key} is {is}, but the table does not have it: webhook {}.", step.text),
+        match (why, is_behind, last) {
+            (Some(why), true, _) => format!("{key} is {is}, but the table does not have it: {why}."),
             (None, true, _) => format!("{key} is {is}, but not every place has it yet."),
             (_, false, Some(last)) => format!("{key} is {is}, and readers have it {} after the switch.", span(*last)),
             (_, false, None) => format!("{key} is {is}."),
@@ -195,6 +200,20 @@ mod tests {
 
         assert_eq!(state.news, "The scheduled sync: updated, 1 written. Every place agrees.");
         assert!(state.behind().is_empty() && state.lanes["f"].arrived.contains_key(&Place::Table));
+    }
+
+    #[test]
+    fn who_failed_is_named() {
+        let refused = serde_json::json!({"error": {"code": "signature-wrong", "message": "no"}});
+        let mut state = changed();
+        let outcome = Outcome::Answered { status: 401, body: refused.to_string() };
+        state.deliver("f", 2, &delivery(outcome), Instant::now());
+        state.settle("f", 2);
+        assert_eq!(state.news, "f is on, but the table does not have it: store answered 401 signature-wrong.");
+
+        let unavailable = serde_json::json!({"error": {"message": "failed to fetch the payload"}});
+        state.synced(502, &unavailable, Duration::ZERO);
+        assert_eq!(state.news, "The scheduled sync failed to fetch the payload.");
     }
 
     #[test]

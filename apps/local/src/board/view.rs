@@ -143,7 +143,7 @@ fn webhook(state: &State) -> Column {
     } else if state.faults.contains(&Fault::ForgedWebhooks) {
         ("wrong signature", Tone::Failed)
     } else {
-        ("signed, HMAC-SHA256", Tone::Idle)
+        ("all are signed", Tone::Idle)
     };
     Column { id: "webhook", title: "webhook", fact: format!("{} sent", state.sent), detail: detail.to_owned(), tone }
 }
