@@ -75,6 +75,12 @@ logs-reader: ## Show and follow the log of reader in ENV
 destroy: ## Delete the stack of ENV; asks first, and twice where it is production
 	@make/destroy
 
+.PHONY: drill
+drill: ## Play a whole outage on this machine: LaunchDarkly away, overrides by rc, return, all equal
+	tests/interop/install-redis || echo "without a redis-server only the half with DynamoDB is played" >&2
+	cargo build --locked --workspace --bins
+	target/debug/drill
+
 ##### Checks
 
 .PHONY: test
@@ -87,7 +93,7 @@ test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's oth
 	tests/interop/install
 	tests/interop/install-redis
 	tests/browser/install
-	cargo build --locked $(FUNCTIONS) $(BOARD)
+	cargo build --locked --workspace --bins
 	cargo test --locked -p flagcache-tests --features interop --test interop --test browser
 	cargo test --locked -p relay-override --features interop --test redis
 	tests/interop/install-dotenv
@@ -113,7 +119,8 @@ lint-template: ## Check template.yaml and samconfig.toml without an AWS account 
 .PHONY: bench
 bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, in one run
 	tests/interop/install
-	cargo build --release --locked $(FUNCTIONS)
+	tests/interop/install-redis || echo "without a redis-server overrides are not measured" >&2
+	cargo build --release --locked $(FUNCTIONS) -p relay-override
 	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
 .PHONY: clean

@@ -1,17 +1,19 @@
 //! Our functions beside those of others, in speed, memory, requests and capacity units.
 //!
 //! `cargo run --release -p flagcache-tests --bin bench -- all`
-//! after `cargo build --release -p store -p reader`. Every contestant is a function process under
+//! after `cargo build --release -p store -p reader -p relay-override`. Every contestant is a function process under
 //! the same Runtime API over the same emulator, invoked with the same events; their runs take
 //! turns, so that whatever else the machine does hits all alike, and medians are shown. Wall times
 //! are taken without the counting proxy, requests and units with it.
 //!
 //! - `contestant`: a function with a name, and one run of it;
 //! - `sample`: medians and what the kernel says of a process;
+//! - `override_tool`: the command line `rc` beside the tool that it replaces, over Redis;
 //! - `reader`, `store`, `env_sync`: the rows; `report`: how they are printed.
 
 mod contestant;
 mod env_sync;
+mod override_tool;
 mod reader;
 mod report;
 mod sample;
@@ -43,6 +45,7 @@ enum What {
     Reader,
     Store,
     EnvSync,
+    Overrides,
     All,
 }
 
@@ -56,6 +59,15 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let tools = Tools::install()?;
+    if matches!(arguments.what, What::Overrides | What::All) {
+        match override_tool::measure(&tools, arguments.runs).await? {
+            Some(report) => report.print(),
+            None => report::remark("no redis-server is installed: overrides are not measured"),
+        }
+    }
+    if arguments.what == What::Overrides {
+        return Ok(());
+    }
     let emulator = DynamoDbLocal::start(&tools).await?;
     if arguments.what != What::Store {
         let report = reader::measure(&tools, &emulator.endpoint(), arguments.flags, arguments.runs).await?;

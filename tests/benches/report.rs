@@ -60,6 +60,11 @@ impl Report {
     }
 }
 
+/// A line between tables.
+pub(crate) fn remark(text: &str) {
+    println!("{text}\n");
+}
+
 /// Labels stand at the left of their column, figures at the right.
 fn aligned(column: usize, cell: &str, width: usize) -> String {
     if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }

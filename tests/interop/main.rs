@@ -4,13 +4,15 @@
 //! readers made with the official Go, Node and Python SDKs in daemon mode over the same table, and
 //! every answer must be the same. Run with
 //! `cargo test -p flagcache-tests --features interop --test interop`
-//! after `cargo build -p store -p reader`; `install` beside this file fetches the rest once.
+//! after `cargo build -p store -p reader -p relay-override`; `install` beside this file fetches the rest once.
 //! `FLAGCACHE_SEED` makes it another environment.
 //!
 //! - `agreement`: what "the same answer" means;
+//! - `overrides`: flags that `rc` overrides in Redis, as the Go and Python SDKs see them; and the drill;
 //! - `stage`: the emulator, the payload, the functions.
 
 mod agreement;
+mod overrides;
 mod stage;
 
 use agreement::Disagreements;

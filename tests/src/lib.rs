@@ -12,6 +12,7 @@ pub mod parameters;
 pub mod payload_source;
 pub mod pipeline;
 pub mod proxy;
+pub mod redis_server;
 pub mod table;
 pub mod tools;
 pub mod watched;

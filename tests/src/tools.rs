@@ -24,9 +24,13 @@ impl Tools {
             .status()
             .with_context(|| format!("failed to run {}", script.display()))?;
         ensure!(status.success(), "failed to install the interop tools; the lines above say why");
-        let tools = std::env::var_os("FLAGCACHE_TOOLS_DIR").map_or_else(|| tests.join("../.tools"), PathBuf::from);
-        let root = tools.join("interop").canonicalize().context("failed to find the installed interop tools")?;
+        let root = folder().canonicalize().context("failed to find the installed interop tools")?;
         Ok(Self { root })
+    }
+
+    /// What is in place already; nothing is installed.
+    pub fn found() -> Option<Self> {
+        Some(Self { root: folder().canonicalize().ok()? })
     }
 
     /// The folder of DynamoDB Local's libraries.
@@ -43,6 +47,18 @@ impl Tools {
         ]
     }
 
+    /// Those of them that can read the Relay Proxy's Redis, and are installed.
+    pub fn redis_readers(&self) -> Vec<(&'static str, Function)> {
+        let all = [("Go SDK", "go/bin/reader-redis"), ("Python SDK", "python/reader")];
+        let installed = all.into_iter().filter(|(_, path)| self.root.join(path).is_file());
+        installed.map(|(name, path)| (name, self.function(path))).collect()
+    }
+
+    /// The override tool as it was in Python.
+    pub fn relay_commander(&self) -> PathBuf {
+        self.root.join("python/relay-commander")
+    }
+
     /// The store function over LaunchDarkly's Go store, which replaces the table's items.
     pub fn official_store(&self) -> Function {
         self.function("go/bin/store-official")
@@ -56,4 +72,10 @@ impl Tools {
     fn function(&self, path: &str) -> Function {
         Function::new(self.root.join(path))
     }
+}
+
+fn folder() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = std::env::var_os("FLAGCACHE_TOOLS_DIR").map_or_else(|| tests.join("../.tools"), PathBuf::from);
+    tools.join("interop")
 }

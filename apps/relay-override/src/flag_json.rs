@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(set.with_fallthrough(flag.fallthrough().unwrap(), 12).unwrap(), text);
         for (text, expected) in [
             (r#"{"variations":[1],"version":1}"#, "it has no `fallthrough`"),
-            (r#"{"fallthrough":{},"version":1}"#, "\"0\" is none of its variations, which are "),
+            (r#"{"fallthrough":{},"version":1}"#, "\"0\" is none of its variations, which are none at all"),
         ] {
             let flag = FlagJson::parse(text).unwrap();
             assert_eq!(flag.set_to(&target("0"), 2).unwrap_err().to_string(), expected);

@@ -105,6 +105,9 @@ impl fmt::Display for Choice {
 }
 
 fn list(variations: &[String]) -> String {
+    if variations.is_empty() {
+        return "none at all".to_owned();
+    }
     let shown = variations.iter().enumerate().map(|(index, variation)| {
         let mut text: String = variation.chars().take(SHOWN).collect();
         if text.len() < variation.len() {

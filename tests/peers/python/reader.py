@@ -1,7 +1,9 @@
-"""The reader function as LaunchDarkly's Python SDK makes it: daemon mode over a DynamoDB table.
+"""The reader function as LaunchDarkly's Python SDK makes it: daemon mode over a DynamoDB table, or
+over the Relay Proxy's Redis.
 
 Serves the Lambda Runtime API: an event {"context": {...}, "flag": KEY} asks for one flag, one
-without "flag" for all. Table, prefix and endpoint come from the same variables as our reader's.
+without "flag" for all. Table, prefix and endpoint come from the same variables as our reader's;
+where REDIS_URL is set, flags come uncached from that Redis, below REDIS_PREFIX.
 """
 
 import http.client
@@ -11,18 +13,28 @@ import os
 
 import ldclient
 from ldclient import Config, Context, LDClient
-from ldclient.integrations import DynamoDB
+from ldclient.feature_store import CacheConfig
+from ldclient.integrations import DynamoDB, Redis
 
 INVOCATION = "/2018-06-01/runtime/invocation/"
 
 
-def make_client():
-    store = DynamoDB.new_feature_store(
+def make_store():
+    if "REDIS_URL" in os.environ:
+        return Redis.new_feature_store(
+            url=os.environ["REDIS_URL"],
+            prefix=os.environ["REDIS_PREFIX"],
+            caching=CacheConfig.disabled(),
+        )
+    return DynamoDB.new_feature_store(
         os.environ["LAUNCHDARKLY_DYNAMODB_TABLE"],
         prefix=os.environ.get("LAUNCHDARKLY_DYNAMODB_PREFIX"),
         dynamodb_opts={"endpoint_url": os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")},
     )
-    return LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False))
+
+
+def make_client():
+    return LDClient(Config("sdk-key", feature_store=make_store(), use_ldd=True, send_events=False))
 
 
 def answer(client, event):
@@ -39,7 +51,7 @@ def answer(client, event):
     state = client.all_flags_state(context, with_reasons=True).to_json_dict()
     details = state.pop("$flagsState")
     if not state.pop("$valid"):
-        raise RuntimeError("the SDK could not read the table")
+        raise RuntimeError("the SDK could not read the store")
     return {
         "flags": {
             key: {

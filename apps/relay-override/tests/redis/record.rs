@@ -113,3 +113,24 @@ fn a_server_that_dies_under_the_write_leaves_a_record() {
     assert!(ran.out.contains("not known whether it is changed"), "{ran:?}");
     assert_eq!(stage.pending(), [ON_LINE]);
 }
+
+#[test]
+fn whoever_is_killed_between_record_and_write_leaves_the_record() {
+    let server = Server::start();
+    server.put("f", &flag(false, 1));
+    let (address, reached) = super::server::stalled_at_watch(server.port);
+    let stage = Stage::new(&[&address]);
+    let mut process = stage.command(ON).stdout(std::process::Stdio::null()).spawn().unwrap();
+    reached.recv().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(server.get("f"), Some(flag(false, 1)), "nothing was written");
+    assert_eq!(stage.pending(), [ON_LINE]);
+
+    let stage = stage.with("REDIS_HOSTS", &server.address());
+    let ran = stage.run("status");
+    assert!(ran.out.contains("pending: on") && ran.out.contains("off v1\n"), "{ran:?}");
+    assert_eq!(stage.run(ON).code, 0);
+    assert_eq!(stage.pending(), [ON_LINE], "the record is used by the run that makes it true");
+    assert_eq!(server.get("f"), Some(flag(true, 2)));
+}

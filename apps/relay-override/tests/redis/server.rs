@@ -175,6 +175,32 @@ pub(crate) fn dies_at_exec(port: u16) -> String {
     address
 }
 
+/// A way to a server that lets everything through up to the first `WATCH`, says that it has come,
+/// and lets nothing through any more.
+pub(crate) fn stalled_at_watch(port: u16) -> (String, std::sync::mpsc::Receiver<()>) {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, reached) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = client.read(&mut buffer) {
+            if buffer[..length].windows(5).any(|bytes| bytes == b"WATCH") {
+                sender.send(()).unwrap();
+                // Held open until the other side is gone.
+                while let Ok(1..) = client.read(&mut buffer) {}
+                return;
+            }
+            server.write_all(&buffer[..length]).unwrap();
+        }
+    });
+    (address, reached)
+}
+
 /// Takes one webhook and answers it.
 pub(crate) struct Webhook {
     address: String,
