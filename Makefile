@@ -120,7 +120,8 @@ lint-template: ## Check template.yaml and samconfig.toml without an AWS account 
 bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, in one run
 	tests/interop/install
 	tests/interop/install-redis || echo "without a redis-server overrides are not measured" >&2
-	cargo build --release --locked $(FUNCTIONS) -p relay-override
+	tests/interop/install-server
+	cargo build --release --locked $(FUNCTIONS) -p relay-override -p prefork-server
 	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
 .PHONY: clean

@@ -9,7 +9,7 @@
 //! - `contestant`: a function with a name, and one run of it;
 //! - `sample`: medians and what the kernel says of a process;
 //! - `override_tool`: the command line `rc` beside the tool that it replaces, over Redis;
-//! - `reader`, `store`, `env_sync`: the rows; `report`: how they are printed.
+//! - `reader`, `store`, `env_sync`, `server`: the rows; `report`: how they are printed.
 
 mod contestant;
 mod env_sync;
@@ -17,6 +17,7 @@ mod override_tool;
 mod reader;
 mod report;
 mod sample;
+mod server;
 mod store;
 
 use anyhow::Result;
@@ -46,8 +47,12 @@ enum What {
     Store,
     EnvSync,
     Overrides,
+    Server,
     All,
 }
+
+/// How long a server is loaded for each figure.
+const SECONDS: u64 = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -55,7 +60,10 @@ async fn main() -> Result<()> {
     if matches!(arguments.what, What::EnvSync | What::All) {
         env_sync::measure(arguments.flags, arguments.runs).await?.print();
     }
-    if arguments.what == What::EnvSync {
+    if matches!(arguments.what, What::Server | What::All) {
+        server::measure(arguments.flags, SECONDS).await?.print();
+    }
+    if matches!(arguments.what, What::EnvSync | What::Server) {
         return Ok(());
     }
     let tools = Tools::install()?;

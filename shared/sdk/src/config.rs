@@ -29,9 +29,6 @@ pub const EVENTS_URI: &str = "https://events.launchdarkly.com";
 /// How long a connection to the events service may take to come about, and to answer. The SDK sets no bound.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection to the streaming service may take to come about. The SDK sets no bound.
-const STREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long the stream may be silent before it counts as dead, as with LaunchDarkly's Go SDK; LaunchDarkly sends a
 /// comment every three minutes. Without it a connection that died without a word would be listened to for ever.
 const STREAM_SILENCE: Duration = Duration::from_mins(5);
@@ -156,18 +153,6 @@ pub fn recording(
     build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, Some(capacity))
 }
 
-/// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. For
-/// a process that passes changes on.
-pub fn following(
-    key: &SdkKey,
-    endpoints: &Endpoints,
-    store: Arc<dyn PersistentDataStoreFactory>,
-) -> Result<Config, ConfigError> {
-    let mut store = PersistentDataStoreBuilder::new(store);
-    store.no_caching();
-    build(streamed(key, endpoints, &store)?, endpoints, None)
-}
-
 /// The SDK follows LaunchDarkly's stream and keeps what it gets in a store as well.
 pub fn streaming(
     key: &SdkKey,
@@ -177,24 +162,17 @@ pub fn streaming(
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.cache_forever();
-    build(streamed(key, endpoints, &store)?, endpoints, events.then_some(EVENTS_CAPACITY))
-}
-
-fn streamed(
-    key: &SdkKey,
-    endpoints: &Endpoints,
-    store: &PersistentDataStoreBuilder,
-) -> Result<ConfigBuilder, ConfigError> {
-    let builder = base(key, endpoints).data_store(store);
-    let bounded = HyperTransport::builder().connect_timeout(STREAM_CONNECT_TIMEOUT).read_timeout(STREAM_SILENCE);
-    Ok(if endpoints.stream.is_encrypted() {
+    let builder = base(key, endpoints).data_store(&store);
+    let bounded = HyperTransport::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(STREAM_SILENCE);
+    let builder = if endpoints.stream.is_encrypted() {
         builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_https())?))
     } else {
         builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_http())?))
-    })
+    };
+    build(builder, endpoints, events.then_some(EVENTS_CAPACITY))
 }
 
-/// The SDK follows LaunchDarkly's stream as in [`following`], and the connection tells how the stream stands; no event
+/// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. The connection tells how the stream stands; no event
 /// gets lost. A stream that is silent for this long is opened anew; LaunchDarkly sends a heartbeat every three minutes.
 pub fn watched(
     key: &SdkKey,

@@ -1,6 +1,6 @@
 //! LaunchDarkly's stream, as the SDK follows it, turned into updates for a group.
 //!
-//! The SDK keeps the connection, decides about reconnecting and hands every change to a store; what is here compares the
+//! The SDK keeps the connection and hands every change to a store; what is here compares the
 //! store with what the group knows, and tells the difference. The first payload of a stream is compared item by item,
 //! since what was preloaded is LaunchDarkly's own text and what the SDK hands over has been through its structs.
 
@@ -8,57 +8,70 @@ use std::time::Duration;
 
 use flagcache_payload::{Items, Kind};
 use flagcache_sdk::config::{self, ConfigError, Endpoints, SdkKey};
-use flagcache_sdk::observable::{Change, Contents, Observable};
+use flagcache_sdk::connection::{self, Connection};
+use flagcache_sdk::observable::{Change, Contents, Observable, Subscription};
 use launchdarkly_server_sdk::{Client, Flag, Segment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::state::{Item, State, Update};
 use crate::board::now_ms;
 
-/// How long to leave LaunchDarkly alone after it refused the key, or sent what the SDK cannot take in.
-const AFTER_REFUSAL: Duration = Duration::from_mins(1);
-
-/// The longest that the SDK's own word about its start is waited for; past that its store alone is looked at.
-const FIRST_WORD: Duration = Duration::from_mins(1);
+/// How long the stream may be silent before it is opened anew, as with LaunchDarkly's Go SDK; LaunchDarkly sends a
+/// heartbeat every three minutes.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// Follows the stream for ever, beginning with what is known, and tells what is news. Needs a tokio runtime.
 pub async fn follow(
     key: &SdkKey,
     endpoints: &Endpoints,
-    mut known: State,
-    mut tell: impl FnMut(&Update),
+    known: State,
+    tell: impl FnMut(&Update),
 ) -> Result<(), ConfigError> {
-    loop {
-        let store = Observable::new();
-        let mut changes = store.subscribe();
-        let config = config::following(key, endpoints, std::sync::Arc::new(store.clone()))?;
-        let client = Client::build(config).map_err(|error| ConfigError::Refused(error.to_string()))?;
-        client.start_with_default_executor();
-        let refused = async {
-            if client.wait_for_initialization(FIRST_WORD).await != Some(false) {
-                std::future::pending::<()>().await;
-            }
-        };
-        let following = async {
-            let mut is_first = true;
-            while let Some(changed) = changes.changed().await {
-                let contents = changes.seen();
-                let items = if is_first { difference(&known, contents) } else { changed_items(contents, &changed) };
-                is_first = false;
-                let items = items.into_iter().filter(|item| !is_older(&known, item)).collect();
-                if let Some(news) = known.merge(Update { items, at_ms: now_ms() }) {
-                    tell(&news);
-                }
-            }
-        };
-        tokio::select! {
-            () = following => {}
-            () = refused => tracing::error!("LaunchDarkly's stream gives no flags: is the SDK key right?"),
+    let (store, connection) = (Observable::new(), Connection::new());
+    let (changes, states) = (store.subscribe(), connection.subscribe());
+    let config = config::watched(key, endpoints, &store, &connection, SILENCE)?;
+    let client = Client::build(config).map_err(|error| ConfigError::Refused(error.to_string()))?;
+    client.start_with_default_executor();
+    tokio::join!(pass_on(changes, known, tell), log(states));
+    client.close();
+    Ok(())
+}
+
+async fn pass_on(mut changes: Subscription, mut known: State, mut tell: impl FnMut(&Update)) {
+    let mut is_first = true;
+    while let Some(changed) = changes.changed().await {
+        let contents = changes.seen();
+        let items = if is_first { difference(&known, contents) } else { changed_items(contents, &changed) };
+        is_first = false;
+        let items = items.into_iter().filter(|item| !is_older(&known, item)).collect();
+        if let Some(news) = known.merge(Update { items, at_ms: now_ms() }) {
+            tell(&news);
         }
-        client.close();
-        tokio::time::sleep(AFTER_REFUSAL.mul_f64(1.0 + rand::random::<f64>() / 4.0)).await;
+    }
+}
+
+/// Says how the stream stands whenever that changes.
+async fn log(mut states: watch::Receiver<connection::State>) {
+    let mut last = None;
+    while states.changed().await.is_ok() {
+        let state = states.borrow_and_update().clone();
+        if last.as_ref() == Some(&state) {
+            continue;
+        }
+        match &state {
+            connection::State::Connecting => {}
+            connection::State::Open => tracing::info!("LaunchDarkly's stream is open"),
+            connection::State::Failing { problem } => {
+                tracing::warn!(problem, "LaunchDarkly's stream is not open; it is tried again");
+            }
+            connection::State::Refused { status } => {
+                tracing::error!(status, "LaunchDarkly refuses the SDK key; it is tried again");
+            }
+        }
+        last = Some(state);
     }
 }
 
