@@ -62,7 +62,7 @@ pub fn start(config: &Config) -> Result<(), StartError> {
         Some(listener) => Socket::Handed(listener),
         None => Socket::Bound(Bound::to(&config.bind)?),
     };
-    let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let _pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     raise_descriptor_limit();
     let prepared = Prepared::new()?;
     let state = if config.preload { preloaded(config, &prepared) } else { State::default() };
@@ -82,7 +82,7 @@ pub fn start(config: &Config) -> Result<(), StartError> {
     tracing::info!(address, workers, threads, pid = std::process::id(), "serving");
     let settings = Settings { workers, timeout: config.timeout, graceful_timeout: config.graceful_timeout };
     let notifier = Notifier::from_env(&variable);
-    flagcache_prefork::run(&mut Group::new(config, state), settings, listener, prepared, notifier, pid_file)?;
+    flagcache_prefork::run(&mut Group::new(config, state), settings, listener, prepared, notifier)?;
     Ok(())
 }
 

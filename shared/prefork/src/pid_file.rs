@@ -30,7 +30,7 @@ pub enum PidFileError {
     },
 }
 
-/// The file, while its process runs.
+/// The file, while its process runs: dropping it takes it away.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
@@ -51,9 +51,11 @@ impl PidFile {
         std::fs::rename(&beside, path).map_err(failed)?;
         Ok(Self { path: path.to_owned() })
     }
+}
 
-    /// Takes it away.
-    pub(crate) fn remove(self) {
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // A forked process is not the one that the file names.
         if read(&self.path) == Some(std::process::id())
             && let Err(error) = std::fs::remove_file(&self.path)
         {
@@ -77,7 +79,7 @@ mod tests {
         std::fs::write(&path, "4194304999\n").unwrap();
         let file = PidFile::write(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
-        file.remove();
+        drop(file);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -88,8 +90,7 @@ mod tests {
         std::fs::write(&path, "1\n").unwrap();
         let error = PidFile::write(&path).unwrap_err().to_string();
         assert!(error.ends_with("process 1 is running and has it; stop it first"), "{error}");
-        let file = PidFile { path: path.clone() };
-        file.remove();
+        drop(PidFile { path: path.clone() });
         assert!(path.exists());
     }
 }

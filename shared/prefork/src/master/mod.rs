@@ -24,7 +24,6 @@ use crate::board::{Board, ROWS};
 use crate::frame::{Tag, frame};
 use crate::listen::Listener;
 use crate::notify::Notifier;
-use crate::pid_file::PidFile;
 use crate::sys::{self, Side};
 use crate::worker::{Worker, settle};
 
@@ -155,7 +154,6 @@ pub fn run<A: App>(
     listener: Listener,
     prepared: Prepared,
     notifier: Notifier,
-    pid_file: Option<PidFile>,
 ) -> Result<(), MasterError> {
     prepared.signals.add_children().map_err(|error| MasterError::Signals(error.into()))?;
     let now = Instant::now();
@@ -176,11 +174,7 @@ pub fn run<A: App>(
         last_advance: now,
         last_beat: now,
     };
-    let ended = master.keep();
-    if let Some(file) = pid_file {
-        file.remove();
-    }
-    ended
+    master.keep()
 }
 
 impl<A: App> Master<'_, A> {
