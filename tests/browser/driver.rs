@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -31,7 +33,7 @@ const ARGUMENTS: [&str; 6] = [
 /// The Tab key.
 pub(crate) const TAB: &str = "\u{e004}";
 
-/// A browser with one page. Dropping it ends it: Chromium goes with its driver.
+/// A browser with one page. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Browser {
     _driver: Child,
@@ -155,6 +157,19 @@ impl Browser {
 
     async fn post(&self, path: &str, body: Value) -> Result<Value> {
         send(Method::POST, &format!("{}{path}", self.session), body).await
+    }
+}
+
+impl Drop for Browser {
+    /// Asks the driver to end the session and waits for it: killed, it would leave Chromium running.
+    fn drop(&mut self) {
+        let session = self.session.trim_start_matches("http://").split_once('/');
+        let Some((host, path)) = session else { return };
+        if let Ok(mut stream) = TcpStream::connect(host) {
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = write!(stream, "DELETE /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let _ = stream.read(&mut [0]);
+        }
     }
 }
 

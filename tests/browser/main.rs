@@ -32,7 +32,7 @@ async fn a_click_on_a_switch_runs_through_every_column() -> Result<()> {
     browser.wait_for_text(".news", "sample-flag is on, and readers have it").await?;
 
     for (column, expected) in [
-        ("webhook", "arrived: delivered, 200 signature"),
+        ("webhook", "arrived: delivered, 200 signed"),
         ("store", "arrived: updated, 1 written fresh +"),
         ("table", "arrived: on v2 +"),
         ("reader", "arrived: true fallthrough +"),

@@ -76,7 +76,7 @@ impl Lane {
 fn webhook(delivery: &Delivery, after: Duration) -> Step {
     let signature = delivery.signature.as_ref().map_or("unsigned".to_owned(), |signature| {
         let short: String = signature.chars().take(8).collect();
-        format!("signature {short}…")
+        format!("signed {short}…")
     });
     match &delivery.outcome {
         Outcome::Answered { status, .. } => {
