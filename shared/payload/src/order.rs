@@ -12,18 +12,25 @@ use crate::references::references;
 /// The positions of the given items in the order in which they are to be written: segments before flags, and each item
 /// after those of the list that it refers to.
 pub fn write_order(items: &[(ItemId, &str)]) -> Vec<usize> {
+    write_waves(items).concat()
+}
+
+/// The same order, cut into waves: no item of a wave refers to another one of it, so that the items of one wave may be
+/// written in any order, or all at once. No wave is empty.
+pub fn write_waves(items: &[(ItemId, &str)]) -> Vec<Vec<usize>> {
     let positions: HashMap<&ItemId, usize> =
         items.iter().enumerate().map(|(position, (id, _))| (id, position)).collect();
-    let mut walk =
-        Walk { items, positions, placed: vec![Placed::No; items.len()], order: Vec::with_capacity(items.len()) };
+    let mut walk = Walk { items, positions, placed: vec![Placed::No; items.len()], first_wave: 0, waves: Vec::new() };
     for kind in Kind::ALL {
+        walk.first_wave = walk.waves.len();
         for (position, (id, _)) in items.iter().enumerate() {
             if id.kind == kind {
                 walk.place(position);
             }
         }
     }
-    walk.order
+    walk.waves.retain(|wave| !wave.is_empty());
+    walk.waves
 }
 
 /// The positions of the given items in the order in which they are to be deleted: the reverse of [`write_order`].
@@ -37,38 +44,54 @@ pub fn delete_order(items: &[(ItemId, &str)]) -> Vec<usize> {
 enum Placed {
     No,
     Underway,
-    Yes,
+    InWave(usize),
+}
+
+enum Step {
+    Enter(usize),
+    /// Leaves an item, with what it refers to.
+    Leave(usize, Vec<usize>),
 }
 
 struct Walk<'a> {
     items: &'a [(ItemId, &'a str)],
     positions: HashMap<&'a ItemId, usize>,
     placed: Vec<Placed>,
-    order: Vec<usize>,
+    first_wave: usize,
+    waves: Vec<Vec<usize>>,
 }
 
 impl Walk<'_> {
     /// Places an item behind all that it refers to. The stack is a list of its own: chains of prerequisites can be long.
     fn place(&mut self, first: usize) {
-        let mut stack = vec![first];
-        while let Some(&position) = stack.last() {
-            match self.placed[position] {
-                Placed::Yes => {
-                    stack.pop();
-                }
-                Placed::Underway => {
-                    self.placed[position] = Placed::Yes;
-                    self.order.push(position);
-                    stack.pop();
-                }
-                Placed::No => {
+        let mut stack = vec![Step::Enter(first)];
+        while let Some(step) = stack.pop() {
+            match step {
+                Step::Enter(position) if self.placed[position] == Placed::No => {
                     self.placed[position] = Placed::Underway;
                     let needed = references(self.items[position].1);
-                    let needed = needed.iter().rev().filter_map(|id| self.positions.get(id).copied());
-                    stack.extend(needed.filter(|needed| self.placed[*needed] == Placed::No));
+                    let needed: Vec<_> = needed.iter().filter_map(|id| self.positions.get(id).copied()).collect();
+                    let open: Vec<_> = needed.iter().rev().copied().map(Step::Enter).collect();
+                    stack.push(Step::Leave(position, needed));
+                    stack.extend(open);
                 }
+                Step::Enter(_) => {}
+                Step::Leave(position, needed) => self.leave(position, &needed),
             }
         }
+    }
+
+    fn leave(&mut self, position: usize, needed: &[usize]) {
+        let behind = needed.iter().filter_map(|needed| match self.placed[*needed] {
+            Placed::InWave(wave) => Some(wave + 1),
+            Placed::No | Placed::Underway => None,
+        });
+        let wave = behind.max().unwrap_or(0).max(self.first_wave);
+        self.placed[position] = Placed::InWave(wave);
+        if self.waves.len() <= wave {
+            self.waves.resize_with(wave + 1, Vec::new);
+        }
+        self.waves[wave].push(position);
     }
 }
 
@@ -98,6 +121,16 @@ mod tests {
         let segment = (ItemId::new(Kind::Segment, "s"), "{}".to_owned());
         let items = [flag("a", &["b"], &["s"]), flag("b", &["c", "elsewhere"], &[]), flag("c", &[], &[]), segment];
         assert_eq!(order(&items), ["s", "c", "b", "a"]);
+    }
+
+    #[test]
+    fn what_does_not_refer_to_each_other_goes_in_one_wave() {
+        let segment = (ItemId::new(Kind::Segment, "s"), "{}".to_owned());
+        let items =
+            [flag("a", &["b"], &[]), flag("b", &[], &["s"]), flag("c", &[], &[]), segment, flag("d", &["b"], &[])];
+        let items: Vec<_> = items.iter().map(|(id, json)| (id.clone(), json.as_str())).collect();
+        assert_eq!(write_waves(&items), [vec![3], vec![1, 2], vec![0, 4]]);
+        assert_eq!(write_waves(&[]), [] as [Vec<usize>; 0]);
     }
 
     #[test]
