@@ -88,6 +88,12 @@ test: ## Run all tests that need nothing but Rust
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
+.PHONY: soak
+soak: ## Try out two million more schedules of several syncs at once, from a seed drawn by chance
+	FLAGCACHE_FIRST_SEED=$${FLAGCACHE_FIRST_SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} \
+	FLAGCACHE_SCHEDULES=$${FLAGCACHE_SCHEDULES:-2000000} \
+	cargo test --locked --release -p launchdarkly-server-sdk-dynamodb --lib no_interleaving -- --nocapture
+
 .PHONY: test-interop
 test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's other SDKs and Chromium (installs them)
 	tests/interop/install

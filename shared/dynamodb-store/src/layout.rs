@@ -23,8 +23,16 @@ pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The most actions that one transaction takes.
 pub const MAX_TRANSACTION_ACTIONS: usize = 100;
+/// The most items that one `BatchWriteItem` takes.
+pub const MAX_BATCH_PUTS: usize = 25;
 /// The most bytes of items that one transaction takes; a margin is left for keys and conditions.
 pub const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024 - 128 * 1024;
+
+/// A delta that has grown past this, in compressed bytes, gives way to a new base.
+///
+/// The delta is written at every change: at 12 KB a change costs at most 24 write units for the head, and a base of 150
+/// KB is written anew every 25 changes or so.
+pub const MAX_DELTA_BYTES: usize = 12 * 1024;
 
 /// The namespaces of one environment in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use flagcache_payload::{Item, ItemId, Items, Kind};
 
+use crate::layout::MAX_DELTA_BYTES;
 use crate::snapshot::{Base, Delta, Snapshot};
 use crate::sync::Clock;
-use crate::sync::plan::{Action, MAX_DELTA_BYTES, Plan, build_base};
+use crate::sync::plan::{Action, Plan, build_base};
 use crate::sync::write::write;
 use crate::table::{CommitError, FoundVersion, Guard, Head, Override, SeenHead, Table, TableCause, TableError, Write};
 
@@ -132,7 +133,8 @@ pub async fn edit_flag<T: Table, C: Clock, E: Error + 'static>(
                 return Err(EditError::Unknown { key: key.to_owned(), source });
             }
             Err(CommitError::Table(error)) => return Err(error.into()),
-            Err(CommitError::Overtaken { .. }) => {}
+            // Time is up only for whoever fills a table.
+            Err(CommitError::Overtaken { .. } | CommitError::OutOfTime) => {}
         }
         attempt += 1;
         clock.sleep(Duration::from_millis(1 + clock.draw() % (20 << attempt.min(5)))).await;
@@ -205,6 +207,8 @@ impl Held {
         let base = self.base_if_needed(&mut next, clock.now_ms());
         let plan = Plan {
             actions: fits.then_some(Action::Put(item, guard)).into_iter().collect(),
+            waves: vec![usize::from(fits)],
+            fills: false,
             inited: false,
             base,
             head: next,
@@ -217,7 +221,7 @@ impl Held {
     /// Without a head there is no nonce to tell by: where the answer gets lost, the item itself tells.
     async fn write_item(&self, table: &impl Table, item: Item<'_>, guard: Guard) -> Result<(), CommitError> {
         let json = item.json.to_owned();
-        let written = table.commit(vec![Write::Item { id: self.id.clone(), version: item.version, json, guard }]).await;
+        let written = table.commit(&[Write::Item { id: self.id.clone(), version: item.version, json, guard }]).await;
         let Err(CommitError::Unknown(_)) = &written else { return written };
         match table.official(&self.id).await {
             Ok(Some((_, Some(json)))) if json == item.json => Ok(()),
@@ -227,7 +231,7 @@ impl Held {
 
     /// A new base where the delta has grown too large, as in a sync.
     fn base_if_needed(&self, next: &mut Head, now_ms: u64) -> Option<bytes::Bytes> {
-        let before = self.snapshot.as_ref().filter(|_| next.delta.encode().len() > MAX_DELTA_BYTES)?;
+        let before = self.snapshot.as_ref().filter(|_| next.delta.is_larger_than(MAX_DELTA_BYTES))?;
         let snapshot = Snapshot::new(next.generation, Arc::clone(before.base()), next.delta.clone());
         let mut items: Vec<(ItemId, u64, String)> = Vec::new();
         snapshot.visit(&mut |item| items.push((item.id(), item.version, item.json.to_owned()))).ok()?;

@@ -212,19 +212,19 @@ async fn a_table_that_never_answers_is_a_503_before_the_function_is_stopped() ->
 
 #[tokio::test]
 async fn a_store_that_is_killed_in_the_middle_of_a_fill_is_healed_by_the_next() -> Result<()> {
-    let pipeline = Pipeline::start_with_payload(&generate::payload(21, 600, 20)).await?;
+    let pipeline = Pipeline::start_with_payload(&generate::payload(21, 300, 10)).await?;
     let (proxy, function) = behind(&pipeline).await?;
-    proxy.inject(Fault::always(Misbehaviour::Delay(Duration::from_mins(2))).at("TransactWriteItems").after(3));
-    let victim = function.timeout(Duration::from_secs(5)).spawn().await?;
+    proxy.inject(Fault::always(Misbehaviour::Delay(Duration::from_mins(2))).at("BatchWriteItem").after(4));
+    let victim = function.timeout(Duration::from_secs(6)).spawn().await?;
     let by_hand = json!({});
     let (killed, ()) = tokio::join!(victim.invoke(&by_hand), async {
-        let some_are_there = eventually(async || Ok(pipeline.table.items().await?.len() > 150));
+        let some_are_there = eventually(async || Ok(pipeline.table.items().await?.len() > 60));
         some_are_there.await.expect("the fill began");
         victim.kill().await;
     });
     assert!(killed.is_err(), "{killed:?}");
     let half = pipeline.contents().await?;
-    assert!(!half.is_marked("") && half.keys("features").len() < 600, "it was not killed in the middle");
+    assert!(!half.is_marked("") && half.keys("features").len() < 300, "it was not killed in the middle");
 
     // Who has no time to wait for the lease's end says so, and writes nothing.
     let hasty = Watched::start(&pipeline.store()?.timeout(Duration::from_secs(2))).await?;
@@ -241,12 +241,34 @@ async fn a_store_that_is_killed_in_the_middle_of_a_fill_is_healed_by_the_next() 
 }
 
 #[tokio::test]
+async fn faults_of_the_table_that_pass_do_not_keep_a_first_fill_from_ending() -> Result<()> {
+    let mut payload: Value = serde_json::from_str(&generate::payload(23, 150, 5))?;
+    let all = payload["flags"].as_object().context("no flags")?.keys();
+    let all: Vec<_> = all.map(|key| json!({"key": key, "variation": 0})).collect();
+    // Written after what it needs, and so in a batch of its own.
+    payload["flags"]["last"] = json!({"key": "last", "version": 1, "prerequisites": all});
+    let pipeline = Pipeline::start_with_payload(&payload.to_string()).await?;
+    let (proxy, function) = behind(&pipeline).await?;
+    let item = json!({"namespace": {"S": "features"}, "key": {"S": "last"}});
+    let left_over = json!({"UnprocessedItems": {pipeline.table.name(): [{"PutRequest": {"Item": item}}]}});
+    let left_over = Misbehaviour::Answer { status: StatusCode::OK, body: left_over };
+    let fault = |what| Fault::once(what).at("BatchWriteItem").times(3);
+    proxy.inject(fault(left_over).mentioning(r#"{"S":"last"}"#));
+    proxy.inject(fault(Misbehaviour::throttled()));
+    let store = Watched::start(&function).await?;
+    assert_eq!(store.run().await?["flags"], json!({"total": 151, "written": 151, "deleted": 0}));
+    assert_eq!(proxy.behave(), 0, "it never happened");
+    assert_eq!(store.run().await?["outcome"], "unchanged");
+    pipeline.ensure_synced().await
+}
+
+#[tokio::test]
 async fn a_large_write_that_fails_half_way_is_finished_by_the_next() -> Result<()> {
     let pipeline = Pipeline::start_with_payload(&generate::payload(22, 400, 10)).await?;
     let (proxy, function) = behind(&pipeline).await?;
     let store = Watched::start(&function).await?;
     let denied = Misbehaviour::error("AccessDeniedException", "not authorized any more");
-    proxy.inject(Fault::once(denied).at("TransactWriteItems").after(3));
+    proxy.inject(Fault::once(denied).at("BatchWriteItem").after(5));
     assert_eq!(store.fault(&json!({})).await?.0, "table-misconfigured");
     let half = pipeline.contents().await?;
     assert!(!half.is_marked("") && !half.keys("features").is_empty(), "it did not fail in the middle");

@@ -106,9 +106,9 @@ async fn upsert(table: &DynamoDbTable, id: ItemId, item: SerializedItem) -> Resu
         return Ok(false);
     }
     // The interface wants "less than": an equal version stays.
-    let Some(below) = item.version.checked_sub(1) else { return Ok(false) };
-    let write = Write::Item { id, version: item.version, json: item.serialized_item, guard: Guard::AtMost(below) };
-    match table.commit(vec![write]).await {
+    let guard = Guard::Below(item.version);
+    let write = Write::Item { id, version: item.version, json: item.serialized_item, guard };
+    match table.commit(&[write]).await {
         Ok(()) => Ok(true),
         Err(CommitError::Overtaken { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -138,7 +138,7 @@ async fn init(table: &DynamoDbTable, all_data: AllData<SerializedItem, Serialize
     writes.extend(gone.into_iter().map(|id| Write::Delete { id, guard: Guard::Always }));
     writes.push(Write::Inited);
     for group in groups(writes) {
-        table.commit(group).await?;
+        table.commit(&group).await?;
     }
     Ok(())
 }

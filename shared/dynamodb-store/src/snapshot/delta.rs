@@ -76,6 +76,11 @@ impl Delta {
         self.tombstones.insert(id, tombstone);
     }
 
+    /// Forgets that an item was deleted.
+    pub(crate) fn exhume(&mut self, id: &ItemId) {
+        self.tombstones.remove(id);
+    }
+
     /// One changed item.
     pub fn upsert(&self, id: &ItemId) -> Option<Item<'_>> {
         let (id, changed) = self.upserts.get_key_value(id)?;
@@ -97,6 +102,16 @@ impl Delta {
         self.tombstones.get(id).copied()
     }
 
+    /// Everything that is remembered of deleted items.
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = (&ItemId, Tombstone)> {
+        self.tombstones.iter().map(|(id, tombstone)| (id, *tombstone))
+    }
+
+    /// The tombstones alone.
+    pub(crate) fn buried(&self) -> Self {
+        Self { upserts: BTreeMap::new(), tombstones: self.tombstones.clone() }
+    }
+
     /// Whether the base's item of this name does not count any more.
     pub fn hides(&self, id: &ItemId) -> bool {
         self.upserts.contains_key(id) || self.tombstones.contains_key(id)
@@ -116,6 +131,13 @@ impl Delta {
             }
             tombstones.truncate(tombstones.len() * 3 / 4);
         }
+    }
+
+    /// Whether it has more bytes than that. Compressing it is the dearer part of the question, and mostly spared.
+    pub(crate) fn is_larger_than(&self, bytes: usize) -> bool {
+        let upserts: usize = self.upserts.iter().map(|(id, changed)| id.key.len() + changed.json.len() + 32).sum();
+        let tombstones: usize = self.tombstones.keys().map(|id| id.key.len() + 32).sum();
+        upserts + tombstones > bytes && self.encode().len() > bytes
     }
 
     /// The delta's bytes.
@@ -182,6 +204,17 @@ mod tests {
         #[test]
         fn noise_is_an_error_but_never_a_crash(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(Delta::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn a_delta_is_larger_than_one_byte_less() {
+        for items in [0, 1, 40] {
+            let upserts: Vec<_> = (0..items).map(|n| (true, format!("k{n}"), 1, format!("{{\"n\":{n}}}"))).collect();
+            let delta = delta(&upserts, &[]);
+            let bytes = delta.encode().len();
+            assert!(!delta.is_larger_than(bytes));
+            assert_eq!(delta.is_larger_than(bytes - 1), items > 0, "{items} items");
         }
     }
 

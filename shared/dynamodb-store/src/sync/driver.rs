@@ -1,18 +1,21 @@
 //! The sync from head to head: reads, asks, judges, writes, and begins anew where somebody else was faster.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flagcache_payload::{Kind, Payload};
+use flagcache_payload::{ItemId, Kind, Payload};
 
 use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
-use super::plan::{Circumstances, Plan, kept, overrides_replaced, plan};
+use super::memory::Memory;
+use super::outcome::{summary, unchanged};
+use super::plan::{Circumstances, kept, overrides_replaced, plan};
 use super::survey::Survey;
-use super::write::write;
-use super::{Clock, Counts, Fetched, Outcome, Request, Settings, Summary, SyncError, Thoroughness, Upstream};
+use super::write::{take_over, write};
+use super::{Clock, Fetched, Outcome, Request, Settings, Summary, SyncError, Thoroughness, Upstream};
 use crate::snapshot::{Base, Snapshot};
-use crate::table::{BasePointer, CommitError, Head, SeenHead, Table};
+use crate::table::{BasePointer, CommitError, Head, SeenHead, Table, TableError};
 
 /// How often a sync begins anew at most.
 const ATTEMPTS: u32 = 40;
@@ -33,7 +36,7 @@ pub struct Syncer<T, U, C> {
     upstream: U,
     clock: C,
     settings: Settings,
-    base: Mutex<Option<(u64, BasePointer, Arc<Base>)>>,
+    memory: Memory,
 }
 
 /// How an attempt ended.
@@ -54,12 +57,19 @@ struct Answer {
     asked_at_ms: u64,
 }
 
+/// An answer, what it differs in from what is held, and what is to become of that.
+struct Judged<'a> {
+    answer: Answer,
+    judgement: Judgement,
+    survey: Survey<'a>,
+}
+
 type Attempt<U> = Result<Ended, SyncError<<U as Upstream>::Error>>;
 
 impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     /// Puts a sync together.
-    pub const fn new(table: T, upstream: U, clock: C, settings: Settings) -> Self {
-        Self { table, upstream, clock, settings, base: Mutex::new(None) }
+    pub fn new(table: T, upstream: U, clock: C, settings: Settings) -> Self {
+        Self { table, upstream, clock, settings, memory: Memory::default() }
     }
 
     /// Makes one sync.
@@ -94,17 +104,23 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         if let Some(lease) = lease.filter(|lease| lease.is_held(now_ms)) {
             return Ok(Ended::Leased(lease.expires_at_ms - now_ms));
         }
-        match (&request.thoroughness, seen.head.as_ref()) {
-            (Thoroughness::Quick { .. }, Some(head)) if !distrust && lease.is_none() && head.base.is_some() => {
+        match (&request.thoroughness, seen.head) {
+            (_, Some(head)) if head.lease.is_some() => match take_over(&self.table, &self.clock, head).await {
+                Ok(seen) => self.whole(request, &seen).await,
+                Err(error) => ended(error),
+            },
+            (Thoroughness::Quick { .. }, Some(head)) if !distrust && head.base.is_some() => {
                 self.quick(request, head).await
             }
-            _ => self.whole(request, &seen).await,
+            (_, head) => self.whole(request, &SeenHead { head, ..seen }).await,
         }
     }
 
     /// Trusts head and snapshot.
-    async fn quick(&self, request: &Request, head: &Head) -> Attempt<U> {
-        let mut judge = Judge::new(&request.thoroughness, CONFIRMATION.min(self.settings.freshness_window));
+    async fn quick(&self, request: &Request, head: Head) -> Attempt<U> {
+        let seen = SeenHead { nonce: Some(head.nonce.into()), head: Some(head.clone()) };
+        let head = &head;
+        let mut judge = Judge::new(&request.thoroughness, CONFIRMATION);
         let mut answer = self.ask(head.etag.as_deref(), request).await?;
         let started_ms = self.clock.now_ms();
         let limit_ms = limit(started_ms, self.settings.freshness_window, request);
@@ -115,42 +131,42 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         if answer.is_none() && judge.is_known(Knowledge::Snapshot(&snapshot), &Trusting(head)) {
             return Ok(Ended::Done(unchanged(head, true)));
         }
+        let mut earlier = None;
         for retry in 0.. {
-            let current = match answer.take() {
-                Some(answer) => answer,
-                None => self.ask_anew(request).await?,
+            let asked = match answer.take() {
+                Some(answer) => Ok(answer),
+                None => self.ask_anew(request).await,
             };
-            self.refuse_empty(&current.payload, head.totals.flags, head.totals.segments)?;
-            let Ok(survey) = Survey::quick(head, &snapshot, &current.payload) else {
+            let asked = asked.and_then(|answer| self.refuse_empty(answer, head.totals.flags, head.totals.segments));
+            let answer = match asked {
+                Ok(answer) => answer,
+                Err(error) => return self.conclude_earlier(request, earlier, error, &seen, true).await,
+            };
+            let Ok(survey) = Survey::quick(head, &snapshot, &answer.payload) else {
                 return Ok(Ended::NotAsTheHeadSays);
             };
-            let judgement = judge.judge(&current.payload, &survey.differences, &survey, current.asked_at_ms);
-            let pause_ms = self.pause_before_asking_again(request, &judgement, retry);
-            if let Some(pause_ms) = pause_ms.filter(|pause| self.clock.now_ms() + pause <= limit_ms) {
-                self.clock.sleep(Duration::from_millis(pause_ms)).await;
-                continue;
-            }
-            return self
-                .conclude(
-                    request,
-                    &current,
-                    &judgement,
-                    &survey,
-                    &SeenHead { nonce: Some(head.nonce), head: Some(head.clone()) },
-                    true,
-                )
-                .await;
+            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, answer.asked_at_ms);
+            let judged = Judged { answer, judgement, survey };
+            let Some(pause) = self.pause_before_asking_again(request, &judged.judgement, retry, limit_ms) else {
+                return self.conclude(request, &judged, &seen, true).await;
+            };
+            self.clock.sleep(pause).await;
+            earlier = Some(judged);
         }
         Ok(Ended::Overtaken)
     }
 
     /// Reads the items too, and makes the table whole.
     async fn whole(&self, request: &Request, seen: &SeenHead) -> Attempt<U> {
-        let head = seen.head.as_ref();
+        let head = match &seen.head {
+            Some(head) => Some(self.after_deletions(head).await?),
+            None => None,
+        };
+        let head = head.as_deref();
         let snapshot = match head {
             Some(head) => {
                 // As the table holds it: what is remembered may have been damaged there since.
-                self.forget();
+                self.memory.forget();
                 self.snapshot(head).await?
             }
             None => None,
@@ -162,32 +178,70 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             Thoroughness::Quick { .. } => self.settings.freshness_window,
         };
         let limit_ms = limit(self.clock.now_ms(), window, request);
+        let mut earlier = None;
         for retry in 0.. {
-            let current = self.ask_anew(request).await?;
-            let survey = Survey::whole(&self.table, head, snapshot.as_ref(), &current.payload).await?;
-            self.refuse_empty(&current.payload, survey.count(Kind::Flag), survey.count(Kind::Segment))?;
-            let judgement = judge.judge(&current.payload, &survey.differences, &survey, current.asked_at_ms);
-            let pause_ms = self.pause_before_asking_again(request, &judgement, retry);
-            if let Some(pause_ms) = pause_ms.filter(|pause| self.clock.now_ms() + pause <= limit_ms) {
-                self.clock.sleep(Duration::from_millis(pause_ms)).await;
-                continue;
-            }
-            return self.conclude(request, &current, &judgement, &survey, seen, inited).await;
+            let (answer, survey) = match self.ask_and_survey(request, head, snapshot.as_ref()).await {
+                Ok(surveyed) => surveyed,
+                Err(error) => return self.conclude_earlier(request, earlier, error, seen, inited).await,
+            };
+            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, answer.asked_at_ms);
+            let judged = Judged { answer, judgement, survey };
+            let Some(pause) = self.pause_before_asking_again(request, &judged.judgement, retry, limit_ms) else {
+                return self.conclude(request, &judged, seen, inited).await;
+            };
+            self.clock.sleep(pause).await;
+            earlier = Some(judged);
         }
         Ok(Ended::Overtaken)
     }
 
-    /// Writes what was judged right.
-    async fn conclude(
+    /// The head as if a holder of the lease that died had written down what it had deleted by then.
+    async fn after_deletions<'h>(&self, head: &'h Head) -> Result<Cow<'h, Head>, TableError> {
+        if head.doomed.is_empty() {
+            return Ok(Cow::Borrowed(head));
+        }
+        let mut there = BTreeSet::new();
+        for kind in Kind::ALL {
+            self.table.items(kind, &mut |item| there.extend([ItemId::new(kind, item.key)])).await?;
+        }
+        let mut after = head.clone();
+        for (id, tombstone) in head.doomed.tombstones().filter(|(id, _)| !there.contains(id)) {
+            after.delta.delete(id.clone(), tombstone);
+        }
+        Ok(Cow::Owned(after))
+    }
+
+    async fn ask_and_survey<'a>(
         &self,
         request: &Request,
-        answer: &Answer,
-        judgement: &Judgement,
-        survey: &Survey<'_>,
+        head: Option<&'a Head>,
+        snapshot: Option<&'a Snapshot>,
+    ) -> Result<(Answer, Survey<'a>), SyncError<U::Error>> {
+        let answer = self.ask_anew(request).await?;
+        let survey = Survey::whole(&self.table, head, snapshot, &answer.payload).await?;
+        let answer = self.refuse_empty(answer, survey.count(Kind::Flag), survey.count(Kind::Segment))?;
+        Ok((answer, survey))
+    }
+
+    /// Where LaunchDarkly fails when asked again, what it said before counts; where it never said anything, that is why.
+    async fn conclude_earlier(
+        &self,
+        request: &Request,
+        earlier: Option<Judged<'_>>,
+        error: SyncError<U::Error>,
         seen: &SeenHead,
         inited: bool,
     ) -> Attempt<U> {
-        let head = seen.head.as_ref();
+        let Some(earlier) = earlier.filter(|_| !matches!(error, SyncError::Table(_))) else { return Err(error) };
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "LaunchDarkly failed when asked again: its earlier answer is taken");
+        self.conclude(request, &earlier, seen, inited).await
+    }
+
+    /// Writes what was judged right.
+    async fn conclude(&self, request: &Request, judged: &Judged<'_>, seen: &SeenHead, inited: bool) -> Attempt<U> {
+        let Judged { answer, judgement, survey } = judged;
+        let head = survey.head();
         let kept = kept(judgement, survey);
         let circumstances = Circumstances {
             head,
@@ -198,6 +252,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             nonce: self.clock.draw(),
         };
         let mut plan = plan(&self.table, &answer.payload, judgement, &kept, survey, circumstances);
+        plan.changes_snapshot |= head.map(|head| &head.delta) != seen.head.as_ref().map(|head| &head.delta);
         let summary = summary(&plan, judgement.fresh, overrides_replaced(head, judgement));
         if let (Outcome::Unchanged, Some(head)) = (summary.outcome, head) {
             if head.etag == plan.head.etag && head.overrides == plan.head.overrides && head.lease.is_none() {
@@ -212,9 +267,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
                 self.remember_written(&head, base);
                 Ok(Ended::Done(Summary { generation: head.generation, ..summary }))
             }
-            Err(CommitError::Overtaken { item: true, head: false }) => Ok(Ended::NotAsTheHeadSays),
-            Err(CommitError::Overtaken { .. }) => Ok(Ended::Overtaken),
-            Err(CommitError::Unknown(error) | CommitError::Table(error)) => Err(error.into()),
+            Err(error) => ended(error),
         }
     }
 
@@ -238,10 +291,10 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     /// The snapshot that a head names; nothing where the table does not hold it.
     async fn snapshot(&self, head: &Head) -> Result<Option<Snapshot>, SyncError<U::Error>> {
         let Some(pointer) = head.base else { return Ok(None) };
-        let base = match self.remembered(head.lineage, pointer) {
+        let base = match self.memory.get(head.lineage, pointer) {
             Some(base) => base,
             None => match self.read_base(pointer).await? {
-                Some(base) => self.remember(head.lineage, pointer, base),
+                Some(base) => self.memory.keep(head.lineage, pointer, base),
                 None => return Ok(None),
             },
         };
@@ -253,48 +306,45 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
         Ok(pointer.join(chunks).and_then(|bytes| Base::decode(bytes).ok()))
     }
 
-    fn remembered(&self, lineage: u64, pointer: BasePointer) -> Option<Arc<Base>> {
-        let memory = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.as_ref().filter(|(of, at, _)| (*of, *at) == (lineage, pointer)).map(|(_, _, base)| Arc::clone(base))
-    }
-
-    fn forget(&self) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn remember(&self, lineage: u64, pointer: BasePointer, base: Base) -> Arc<Base> {
-        let base = Arc::new(base);
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Some((lineage, pointer, Arc::clone(&base)));
-        base
-    }
-
     fn remember_written(&self, head: &Head, base: Option<Bytes>) {
         if let (Some(pointer), Some(Ok(base))) = (head.base, base.map(Base::decode)) {
-            self.remember(head.lineage, pointer, base);
+            self.memory.keep(head.lineage, pointer, base);
         }
     }
 
-    fn refuse_empty(&self, payload: &Payload, flags: u64, segments: u64) -> Result<(), SyncError<U::Error>> {
+    fn refuse_empty(&self, answer: Answer, flags: u64, segments: u64) -> Result<Answer, SyncError<U::Error>> {
         if self.settings.allow_empty {
-            return Ok(());
+            return Ok(answer);
         }
+        let payload = &answer.payload;
         if flags > 0 && payload.count(Kind::Flag) == 0 {
             return Err(SyncError::Empty { missing: "flags", held: flags });
         }
         if segments > 0 && !payload.has_segments_object() {
             return Err(SyncError::Empty { missing: "`segments` object", held: segments });
         }
-        Ok(())
+        Ok(answer)
     }
 
-    /// How long to wait before LaunchDarkly is asked again; nothing where no further answer is needed.
-    fn pause_before_asking_again(&self, request: &Request, judgement: &Judgement, retry: u32) -> Option<u64> {
-        let until_confirmable = judgement.confirmable_at_ms.map(|at| at.saturating_sub(self.clock.now_ms()).max(1));
-        if judgement.fresh || request.thoroughness == Thoroughness::Whole {
-            return until_confirmable;
-        }
+    /// How long to wait before LaunchDarkly is asked again; nothing where no further answer is needed, or none would come
+    /// before the limit.
+    fn pause_before_asking_again(
+        &self,
+        request: &Request,
+        judgement: &Judgement,
+        retry: u32,
+        limit_ms: u64,
+    ) -> Option<Duration> {
+        let now_ms = self.clock.now_ms();
+        let until_confirmable = judgement.confirmable_at_ms.map(|at| at.saturating_sub(now_ms).max(1));
         let backoff = FIRST_PAUSE_MS.saturating_mul(1 << retry.min(10)).min(MAX_PAUSE_MS);
-        Some(until_confirmable.map_or(backoff, |until| until.min(backoff)))
+        let waits_for_a_change = !judgement.fresh && request.thoroughness != Thoroughness::Whole;
+        let pause_ms = match (until_confirmable, waits_for_a_change) {
+            (Some(until), true) => Some(until.min(backoff)),
+            (None, true) => Some(backoff),
+            (until, false) => until,
+        };
+        pause_ms.filter(|pause| now_ms + pause <= limit_ms).map(Duration::from_millis)
     }
 
     async fn wait(
@@ -330,32 +380,13 @@ impl super::judge::Held for Trusting<'_> {
     }
 }
 
-fn unchanged(head: &Head, fresh: bool) -> Summary {
-    Summary {
-        outcome: Outcome::Unchanged,
-        flags: Counts { total: head.totals.flags, ..Counts::default() },
-        segments: Counts { total: head.totals.segments, ..Counts::default() },
-        fresh,
-        too_large: head.too_large.clone(),
-        generation: head.generation,
-        attempts: 1,
-        fetched_at_ms: head.synced_at_ms,
-        overrides_replaced: Vec::new(),
-    }
-}
-
-fn summary(plan: &Plan<'_>, fresh: bool, overrides_replaced: Vec<String>) -> Summary {
-    let counts = |kind| plan.counts.get(&kind).copied().unwrap_or_default();
-    Summary {
-        outcome: plan.outcome(),
-        flags: counts(Kind::Flag),
-        segments: counts(Kind::Segment),
-        fresh,
-        too_large: plan.head.too_large.clone(),
-        generation: plan.head.generation,
-        attempts: 1,
-        fetched_at_ms: plan.head.synced_at_ms,
-        overrides_replaced,
+/// What a write that failed means for the attempt.
+fn ended<U: std::error::Error>(error: CommitError) -> Result<Ended, SyncError<U>> {
+    match error {
+        CommitError::Overtaken { item: true, head: false } => Ok(Ended::NotAsTheHeadSays),
+        CommitError::Overtaken { .. } => Ok(Ended::Overtaken),
+        CommitError::OutOfTime => Err(SyncError::OutOfTime),
+        CommitError::Unknown(error) | CommitError::Table(error) => Err(error.into()),
     }
 }
 

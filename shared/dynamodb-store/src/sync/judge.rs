@@ -100,7 +100,7 @@ impl<'a> Judge<'a> {
             }
         }
         self.suspects = suspects;
-        judgement.fresh &= self.shows_all_named(payload, differences, held);
+        judgement.fresh &= self.shows_all_named(payload, differences, held, now_ms);
         judgement
     }
 
@@ -122,7 +122,9 @@ impl<'a> Judge<'a> {
                 (Change::Created | Change::Updated, Some(version)) => {
                     version_of(&named.id).max(buried).is_some_and(|ours| ours >= version)
                 }
-                (Change::Created | Change::Updated, None) => self.happened_before(held.synced_at_ms()),
+                (Change::Created | Change::Updated, None) => {
+                    held.synced_at_ms().is_some_and(|synced| self.is_past_caches(synced))
+                }
             }
         })
     }
@@ -138,6 +140,16 @@ impl<'a> Judge<'a> {
         match self.thoroughness {
             Thoroughness::Quick { changed_at_ms: Some(changed), .. } => {
                 synced_at_ms.is_some_and(|synced| synced > *changed)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an answer that was asked for then is no cache's from before the change.
+    fn is_past_caches(&self, asked_at_ms: u64) -> bool {
+        match self.thoroughness {
+            Thoroughness::Quick { changed_at_ms: Some(changed), .. } => {
+                asked_at_ms >= changed.saturating_add(self.confirmation_ms)
             }
             _ => false,
         }
@@ -200,23 +212,37 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn shows_all_named(&self, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {
-        self.named().iter().all(|named| self.shows(named, payload, differences, held))
+    fn shows_all_named(
+        &self,
+        payload: &Payload,
+        differences: &[(ItemId, Difference)],
+        held: &impl Held,
+        asked_at_ms: u64,
+    ) -> bool {
+        let before = self.happened_before(held.synced_at_ms()) && self.is_past_caches(asked_at_ms);
+        self.named().iter().all(|named| shows(named, payload, differences, held, before))
     }
+}
 
-    fn shows(&self, named: &Named, payload: &Payload, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {
-        let there = payload.get(named.id.kind, &named.id.key).map(|item| item.version);
-        let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
-        let before = self.happened_before(held.synced_at_ms());
-        let changed = || differences.iter().any(|(id, difference)| *id == named.id && is_forward(*difference));
-        match (named.change, there, named.version) {
-            (Change::Deleted, None, _) | (Change::Created, Some(_), None) => true,
-            (Change::Deleted, Some(there), Some(version)) => there > version,
-            (_, Some(there), Some(version)) => there >= version,
-            (_, None, Some(version)) => buried.is_some_and(|buried| buried >= version),
-            (Change::Updated, Some(_), None) => before || changed(),
-            (Change::Deleted, Some(_), None) | (_, None, None) => before,
-        }
+/// Whether an answer shows a change. `before` says that a change with no version can be there already: the table was synced
+/// after it, and the answer is not so old that a cache may hide it.
+fn shows(
+    named: &Named,
+    payload: &Payload,
+    differences: &[(ItemId, Difference)],
+    held: &impl Held,
+    before: bool,
+) -> bool {
+    let there = payload.get(named.id.kind, &named.id.key).map(|item| item.version);
+    let buried = held.tombstone(&named.id).map(|tombstone| tombstone.version);
+    let changed = || differences.iter().any(|(id, difference)| *id == named.id && is_forward(*difference));
+    match (named.change, there, named.version) {
+        (Change::Deleted, None, _) | (Change::Created, Some(_), None) => true,
+        (Change::Deleted, Some(there), Some(version)) => there > version,
+        (_, Some(there), Some(version)) => there >= version,
+        (_, None, Some(version)) => buried.is_some_and(|buried| buried >= version),
+        (Change::Updated, Some(_), None) => before || changed(),
+        (Change::Deleted, Some(_), None) | (_, None, None) => before,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use flagcache_payload::order::{delete_order, write_order};
+use flagcache_payload::order::{delete_order, write_waves};
 use flagcache_payload::{Item, ItemId, Items, Kind, Payload};
 
 use super::judge::Judgement;
@@ -14,12 +14,6 @@ use super::survey::Survey;
 use super::{Counts, Outcome};
 use crate::snapshot::{BaseBuilder, Delta, Tombstone};
 use crate::table::{Guard, Head, Override, Table, Totals};
-
-/// A delta that has grown past this, in compressed bytes, gives way to a new base.
-///
-/// The delta is written at every change: at 12 KB a change costs at most 24 write units for the head, and a base of 150
-/// KB is written anew every 25 changes or so.
-pub(crate) const MAX_DELTA_BYTES: usize = 12 * 1024;
 
 /// What stays as it is held although the payload has it otherwise: its version and JSON, or nothing where it stays absent.
 pub(super) type Kept = BTreeMap<ItemId, Option<(u64, String)>>;
@@ -38,6 +32,11 @@ pub(crate) enum Action<'a> {
 pub(crate) struct Plan<'a> {
     /// Items to write, in the order in which a reader may meet them, then items to delete in theirs.
     pub(crate) actions: Vec<Action<'a>>,
+    /// How many of the actions, from the first on, make up each wave of items to write: those that do not refer to each
+    /// other.
+    pub(crate) waves: Vec<usize>,
+    /// Whether the table was found to hold no item.
+    pub(crate) fills: bool,
     /// Whether the mark is to be written that the table is filled.
     pub(crate) inited: bool,
     /// A new base, where one is needed.
@@ -124,6 +123,8 @@ impl<'a> Draft<'a> {
             self.delta.put(item);
             self.changes_snapshot = true;
         }
+        // Where there is no snapshot yet, a tombstone would hide the item from the one to come.
+        self.delta.exhume(&item.id());
         let fits = table.fits(item.kind, item.key, item.json);
         let guard = survey.guard_for_put(item, is_payloads).filter(|_| fits);
         self.puts.extend(guard.map(|guard| (item, guard)));
@@ -150,7 +151,7 @@ impl<'a> Draft<'a> {
         survey: &Survey<'_>,
         circumstances: Circumstances<'_>,
     ) -> Plan<'a> {
-        let needs_base = survey.snapshot().is_none() || self.delta.encode().len() > MAX_DELTA_BYTES;
+        let needs_base = survey.snapshot().is_none() || self.delta.is_larger_than(table.limits().delta_bytes);
         let base = needs_base.then(|| build_base(target));
         let delta = if needs_base { self.delta.rebased(circumstances.fetched_at_ms) } else { self.delta.clone() };
         let total = |kind| target.iter().filter(|item| item.kind == kind).count() as u64;
@@ -171,9 +172,13 @@ impl<'a> Draft<'a> {
             delta,
             lease: None,
             overrides: previous.map(|head| kept_overrides(head, kept)).unwrap_or_default(),
+            doomed: Delta::default(),
         };
+        let (actions, waves) = self.actions();
         Plan {
-            actions: self.actions(),
+            actions,
+            waves,
+            fills: survey.holds_no_item(),
             inited: !circumstances.inited,
             base,
             head,
@@ -182,13 +187,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn actions(&self) -> Vec<Action<'a>> {
+    /// All actions in their order, and the lengths of the waves of items to write.
+    fn actions(&self) -> (Vec<Action<'a>>, Vec<usize>) {
         let puts: Vec<_> = self.puts.iter().map(|(item, _)| (item.id(), item.json)).collect();
-        let puts = write_order(&puts).into_iter().map(|position| self.puts[position]);
+        let waves = write_waves(&puts);
+        let puts = waves.iter().flatten().map(|position| self.puts[*position]);
         let deletes: Vec<_> = self.deletes.iter().map(|(id, json, _)| ((*id).clone(), json.as_str())).collect();
         let deletes = delete_order(&deletes).into_iter().map(|position| &self.deletes[position]);
         let puts = puts.map(|(item, guard)| Action::Put(item, guard));
-        puts.chain(deletes.map(|(id, _, guard)| Action::Delete(id, *guard))).collect()
+        let deletes = deletes.map(|(id, _, guard)| Action::Delete(id, *guard));
+        (puts.chain(deletes).collect(), waves.iter().map(Vec::len).collect())
     }
 }
 

@@ -62,9 +62,19 @@ impl<'a> Survey<'a> {
         Ok(survey)
     }
 
+    /// The head that the snapshot belongs to.
+    pub(super) const fn head(&self) -> Option<&'a Head> {
+        self.head
+    }
+
     /// The snapshot, if it is of use.
     pub(super) const fn snapshot(&self) -> Option<&'a Snapshot> {
         self.snapshot
+    }
+
+    /// Whether the items were read, and there were none.
+    pub(super) fn holds_no_item(&self) -> bool {
+        self.found.as_ref().is_some_and(BTreeMap::is_empty)
     }
 
     /// How many items of a kind are held.

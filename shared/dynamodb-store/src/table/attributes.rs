@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use flagcache_payload::Kind;
 
 use super::conditions::NONCE;
-use super::{BasePointer, Chunk, Found, FoundVersion, Head, Lease, Override, Totals};
+use super::{BasePointer, Chunk, Found, FoundVersion, Head, Lease, Nonce, Override, Totals};
 use crate::layout::{HEAD, ITEM, KEY, Layout, NAMESPACE, VERSION, chunk_key};
 use crate::snapshot::Delta;
 
@@ -37,6 +37,7 @@ const DELTA: &str = "delta";
 const LEASE: &str = "leaseExpiresAtMs";
 const OVERRIDES: &str = "overrides";
 const OVERRIDES_ONTO: &str = "onto";
+const DOOMED: &str = "leaseTombstones";
 const BYTES: &str = "bytes";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -121,6 +122,9 @@ pub(super) fn head(layout: &Layout, head: &Head) -> Attributes {
             AttributeValue::M(head.overrides.iter().map(|(key, mark)| (key.clone(), marked(*mark))).collect()),
         );
     }
+    if !head.doomed.is_empty() {
+        put(DOOMED, AttributeValue::B(Blob::new(head.doomed.encode())));
+    }
     attributes
 }
 
@@ -148,11 +152,6 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
         None => None,
         Some(generation) => Some(base_pointer(attributes, generation)?),
     };
-    let delta = match attributes.get(DELTA) {
-        None => Delta::default(),
-        Some(AttributeValue::B(bytes)) => Delta::decode(bytes.as_ref()).map_err(|error| error.to_string())?,
-        Some(_) => return Err(format!("its `{DELTA}` is not binary")),
-    };
     Ok(Head {
         generation: field(attributes, GENERATION)?,
         lineage: field(attributes, LINEAGE)?,
@@ -162,8 +161,9 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
         totals: Totals { flags: field(attributes, FLAGS)?, segments: field(attributes, SEGMENTS)? },
         too_large: strings(attributes.get(TOO_LARGE)),
         base,
-        delta,
+        delta: delta(attributes, DELTA)?,
         lease: optional(attributes, LEASE)?.map(|expires_at_ms| Lease { expires_at_ms }),
+        doomed: delta(attributes, DOOMED)?,
         overrides: overrides(attributes.get(OVERRIDES))?,
     })
 }
@@ -183,6 +183,14 @@ fn overrides(marks: Option<&AttributeValue>) -> Result<BTreeMap<String, Override
     marks.as_m().map_err(|_| broken())?.iter().map(read).collect()
 }
 
+fn delta(attributes: &Attributes, name: &str) -> Result<Delta, String> {
+    match attributes.get(name) {
+        None => Ok(Delta::default()),
+        Some(AttributeValue::B(bytes)) => Delta::decode(bytes.as_ref()).map_err(|error| error.to_string()),
+        Some(_) => Err(format!("its `{name}` is not binary")),
+    }
+}
+
 fn base_pointer(attributes: &Attributes, generation: u64) -> Result<BasePointer, String> {
     let pointer = BasePointer {
         generation,
@@ -199,8 +207,8 @@ fn base_pointer(attributes: &Attributes, generation: u64) -> Result<BasePointer,
 }
 
 /// The nonce of a head, readable or not: it is what a new head must follow.
-pub(super) fn read_nonce(attributes: &Attributes) -> Option<u64> {
-    field(attributes, NONCE).ok()
+pub(super) fn read_nonce(attributes: &Attributes) -> Option<Nonce> {
+    attributes.get(NONCE).and_then(|nonce| nonce.as_n().ok()).cloned().map(Nonce)
 }
 
 fn strings(list: Option<&AttributeValue>) -> Vec<String> {
@@ -224,13 +232,15 @@ fn optional<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>
 
 #[cfg(test)]
 mod tests {
-    use flagcache_payload::Item;
+    use flagcache_payload::{Item, ItemId};
 
     use super::*;
+    use crate::snapshot::Tombstone;
 
     fn sample() -> Head {
         let mut delta = Delta::default();
         delta.put(Item { kind: Kind::Flag, key: "f", version: 3, json: "{}" });
+        delta.delete(ItemId::new(Kind::Flag, "gone"), Tombstone { version: 2, deleted_at_ms: 5 });
         Head {
             generation: 42,
             lineage: u64::MAX,
@@ -240,6 +250,7 @@ mod tests {
             totals: Totals { flags: 3, segments: 1 },
             too_large: vec!["big".into()],
             base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000, checksum: 9 }),
+            doomed: delta.buried(),
             delta,
             lease: Some(Lease { expires_at_ms: 9 }),
             overrides: BTreeMap::from([("f".to_owned(), Override { onto: 2, version: 3 })]),
@@ -253,6 +264,7 @@ mod tests {
             too_large: Vec::new(),
             base: None,
             delta: Delta::default(),
+            doomed: Delta::default(),
             lease: None,
             overrides: BTreeMap::new(),
             ..sample()

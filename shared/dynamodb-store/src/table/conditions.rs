@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{FoundVersion, Guard};
+use super::{FoundVersion, Guard, Nonce};
 use crate::layout::VERSION;
 
 /// A condition expression with the names and values that it uses.
@@ -21,27 +21,23 @@ pub(super) const NONCE: &str = "nonce";
 pub(super) fn guard(guard: Guard) -> Option<Condition> {
     match guard {
         Guard::AtMost(version) => Some(condition("attribute_not_exists(#v) OR #v <= :v", VERSION, Some(version))),
+        Guard::Below(version) => Some(condition("attribute_not_exists(#v) OR #v < :v", VERSION, Some(version))),
         Guard::Unmoved(FoundVersion::Version(version)) => Some(condition("#v = :v", VERSION, Some(version))),
         Guard::Unmoved(FoundVersion::Missing) => Some(condition("attribute_not_exists(#v)", VERSION, None)),
         Guard::Unmoved(FoundVersion::Malformed) | Guard::Always => None,
     }
 }
 
-pub(super) fn nonce_is(nonce: u64) -> Condition {
-    condition("#v = :v", NONCE, Some(nonce))
+pub(super) fn nonce_is(nonce: &Nonce) -> Condition {
+    let mut condition = condition("#v = :v", NONCE, None);
+    condition.values.insert(":v".to_owned(), AttributeValue::N(nonce.0.clone()));
+    condition
 }
 
 /// That there is no head, or one whose nonce nobody can follow: somebody broke it, and it is to be written anew.
 pub(super) fn no_head() -> Condition {
-    let mut condition = condition(
-        "attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR #v < :least OR #v > :largest",
-        NONCE,
-        None,
-    );
-    let number = |value: u64| AttributeValue::N(value.to_string());
+    let mut condition = condition("attribute_not_exists(#v) OR NOT attribute_type(#v, :number)", NONCE, None);
     condition.values.insert(":number".to_owned(), AttributeValue::S("N".to_owned()));
-    condition.values.insert(":least".to_owned(), number(u64::MIN));
-    condition.values.insert(":largest".to_owned(), number(u64::MAX));
     condition
 }
 

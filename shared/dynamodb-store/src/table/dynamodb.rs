@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{self, AttributeValue, ConditionCheck, Delete, TransactWriteItem};
 use flagcache_payload::{ItemId, Kind};
 use launchdarkly_server_sdk::SerializedItem;
 use rand::Rng;
@@ -17,12 +17,17 @@ use rand::Rng;
 use super::attributes::{self, Attributes, Unreadable};
 use super::conditions::{self, Condition};
 use super::errors::is_throttling;
-use super::{Chunk, CommitError, Found, FoundVersion, Head, SeenHead, Table, TableCause, TableError, Write};
-use crate::layout::{HEAD, KEY, Layout, NAMESPACE, chunk_key, fits};
+use super::{
+    Chunk, CommitError, Found, FoundVersion, Head, Limits, Put, SeenHead, Table, TableCause, TableError, Write,
+};
+use crate::layout::{
+    HEAD, KEY, Layout, MAX_BATCH_PUTS, MAX_DELTA_BYTES, MAX_TRANSACTION_ACTIONS, MAX_TRANSACTION_BYTES, NAMESPACE,
+    chunk_key, fits,
+};
 use crate::persistent::serialized;
 
 /// How often leftovers of a batch and cancelled transactions are tried again.
-const RETRIES: u32 = 8;
+pub(super) const RETRIES: u32 = 8;
 /// The first pause between tries; it doubles up to [`MAX_PAUSE`], and a random part of it is waited.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -30,9 +35,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// One environment's part of a DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct DynamoDbTable {
-    client: Client,
-    name: String,
-    layout: Layout,
+    pub(super) client: Client,
+    pub(super) name: String,
+    pub(super) layout: Layout,
 }
 
 impl DynamoDbTable {
@@ -110,59 +115,30 @@ impl DynamoDbTable {
         Ok(output.item)
     }
 
-    /// Reads items by their keys, and asks again for those that DynamoDB left out.
-    async fn batch(
-        &self,
-        action: &'static str,
-        keys: Vec<Attributes>,
-        consistent: bool,
-    ) -> Result<Vec<Attributes>, TableError> {
-        let mut found = Vec::with_capacity(keys.len());
-        let mut open = keys;
-        for retry in 0..=RETRIES {
-            let wanted = KeysAndAttributes::builder().set_keys(Some(open)).consistent_read(consistent).build();
-            let wanted = wanted.map_err(|error| {
-                TableError::without_source(action, &self.name, TableCause::Other(error.to_string()))
-            })?;
-            let request = self.client.batch_get_item().request_items(&self.name, wanted);
-            let mut output = request.send().await.map_err(|error| TableError::from_sdk(action, &self.name, error))?;
-            found.extend(output.responses.take().and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default());
-            let left = output.unprocessed_keys.take().and_then(|mut tables| tables.remove(&self.name));
-            open = left.map(|left| left.keys).unwrap_or_default();
-            if open.is_empty() {
-                return Ok(found);
-            }
-            if retry < RETRIES {
-                pause(retry).await;
-            }
-        }
-        Err(TableError::without_source(action, &self.name, TableCause::Throttled))
-    }
-
-    fn action(&self, write: Write) -> Result<TransactWriteItem, CommitError> {
+    fn action(&self, write: &Write) -> Result<TransactWriteItem, CommitError> {
         let ours = self.layout.ours();
         match write {
             Write::Item { id, version, json, guard } => {
-                let item = attributes::item(&self.layout.items(id.kind), &id.key, version, json);
-                self.put(item, conditions::guard(guard))
+                let item = attributes::item(&self.layout.items(id.kind), &id.key, *version, json.clone());
+                self.put(item, conditions::guard(*guard))
             }
             Write::Delete { id, guard } => {
                 let key = attributes::key(&self.layout.items(id.kind), &id.key);
-                self.delete(key, conditions::guard(guard))
+                self.delete(key, conditions::guard(*guard))
             }
             Write::Inited => self.put(attributes::key(&self.layout.inited(), &self.layout.inited()), None),
-            Write::Chunk { slot, chunk } => self.put(attributes::chunk(&self.layout, slot, chunk), None),
-            Write::DropChunk { slot, number } => self.delete(attributes::key(&ours, &chunk_key(slot, number)), None),
+            Write::Chunk { slot, chunk } => self.put(attributes::chunk(&self.layout, *slot, chunk.clone()), None),
+            Write::DropChunk { slot, number } => self.delete(attributes::key(&ours, &chunk_key(*slot, *number)), None),
             Write::Head { head, follows } => {
-                let condition = follows.map_or_else(conditions::no_head, conditions::nonce_is);
-                self.put(attributes::head(&self.layout, &head), Some(condition))
+                let condition = follows.as_ref().map_or_else(conditions::no_head, conditions::nonce_is);
+                self.put(attributes::head(&self.layout, head), Some(condition))
             }
-            Write::Fence { nonce } => self.fence(attributes::key(&ours, HEAD), conditions::nonce_is(nonce)),
+            Write::Fence { nonce } => self.fence(attributes::key(&ours, HEAD), conditions::nonce_is(&(*nonce).into())),
         }
     }
 
     fn put(&self, item: Attributes, condition: Option<Condition>) -> Result<TransactWriteItem, CommitError> {
-        let mut put = Put::builder().table_name(&self.name).set_item(Some(item));
+        let mut put = types::Put::builder().table_name(&self.name).set_item(Some(item));
         if let Some(condition) = condition {
             put = put
                 .condition_expression(condition.expression)
@@ -267,7 +243,7 @@ fn some_if_any(values: Attributes) -> Option<Attributes> {
     (!values.is_empty()).then_some(values)
 }
 
-async fn pause(retry: u32) {
+pub(super) async fn pause(retry: u32) {
     let longest = FIRST_PAUSE.saturating_mul(1 << retry.min(16)).min(MAX_PAUSE);
     let share = rand::rng().random_range(0.5..1.0);
     tokio::time::sleep(longest.mul_f64(share)).await;
@@ -325,13 +301,13 @@ impl Table for DynamoDbTable {
         Ok(self.get("read the mark that it is filled", attributes::key(&inited, &inited), true).await?.is_some())
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
+    async fn commit(&self, writes: &[Write]) -> Result<(), CommitError> {
         let about_head: Vec<_> =
             writes.iter().map(|write| matches!(write, Write::Head { .. } | Write::Fence { .. })).collect();
-        let actions = writes.into_iter().map(|write| self.action(write)).collect::<Result<Vec<_>, _>>()?;
         let mut last = TableCause::Throttled;
         for retry in 0..=RETRIES {
-            let request = self.client.transact_write_items().set_transact_items(Some(actions.clone()));
+            let actions = writes.iter().map(|write| self.action(write)).collect::<Result<_, _>>()?;
+            let request = self.client.transact_write_items().set_transact_items(Some(actions));
             match request.send().await {
                 Ok(_) => return Ok(()),
                 Err(error) => match self.cancelled(error, &about_head) {
@@ -344,6 +320,19 @@ impl Table for DynamoDbTable {
             }
         }
         Err(TableError::without_source(COMMIT, &self.name, last).into())
+    }
+
+    async fn put_batch(&self, puts: &[Put<'_>]) -> Result<Vec<usize>, CommitError> {
+        self.put_once(puts).await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            transaction_actions: MAX_TRANSACTION_ACTIONS,
+            transaction_bytes: MAX_TRANSACTION_BYTES,
+            batch_puts: MAX_BATCH_PUTS,
+            delta_bytes: MAX_DELTA_BYTES,
+        }
     }
 
     fn fits(&self, kind: Kind, key: &str, json: &str) -> bool {
@@ -369,7 +358,7 @@ mod tests {
         ] {
             let moved = overtaken(&codes, &[false, true]).map(|error| match error {
                 CommitError::Overtaken { head, item } => (head, item),
-                CommitError::Unknown(_) | CommitError::Table(_) => panic!("{error}"),
+                CommitError::Unknown(_) | CommitError::Table(_) | CommitError::OutOfTime => panic!("{error}"),
             });
             assert_eq!(moved, expected, "for {codes:?}");
         }

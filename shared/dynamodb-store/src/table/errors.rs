@@ -74,6 +74,16 @@ const CREDENTIALS: [&str; 5] = [
     "IncompleteSignatureException",
 ];
 
+/// What DynamoDB says where a table's keys are not those of a request.
+const WRONG_KEYS: [&str; 6] = [
+    "The provided key element does not match the schema",
+    "The number of conditions on the keys is invalid",
+    "Query condition missed key schema element",
+    "Condition parameter type does not match schema type",
+    "Missing the key ",
+    "Type mismatch for key ",
+];
+
 impl TableError {
     pub(super) fn from_sdk<E, R>(action: &'static str, table: &str, error: SdkError<E, R>) -> Self
     where
@@ -99,7 +109,7 @@ pub(super) fn is_throttling(code: &str) -> bool {
 fn service_cause(code: &str, message: &str) -> TableCause {
     match code {
         "ResourceNotFoundException" => TableCause::NoTable,
-        "ValidationException" if message.contains("key") || message.contains("schema") => {
+        "ValidationException" if WRONG_KEYS.iter().any(|text| message.contains(text)) => {
             TableCause::WrongSchema(message.to_owned())
         }
         "AccessDeniedException" | "AccessDenied" => TableCause::Denied(message.to_owned()),
@@ -151,6 +161,20 @@ mod tests {
                 "ValidationException",
                 "The provided key element does not match the schema",
                 TableCause::WrongSchema("The provided key element does not match the schema".into()),
+            ),
+            (
+                "ValidationException",
+                "One or more parameter values were invalid: Type mismatch for key key expected: N actual: S",
+                TableCause::WrongSchema(
+                    "One or more parameter values were invalid: Type mismatch for key key expected: N actual: S".into(),
+                ),
+            ),
+            (
+                "ValidationException",
+                "Size of hashkey has exceeded the maximum size limit of 2048 bytes",
+                TableCause::Other(
+                    "ValidationException: Size of hashkey has exceeded the maximum size limit of 2048 bytes".into(),
+                ),
             ),
             ("Odd", "thing", TableCause::Other("Odd: thing".into())),
         ] {

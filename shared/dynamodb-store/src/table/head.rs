@@ -33,6 +33,9 @@ pub struct Head {
     pub delta: Delta,
     /// Set while somebody writes more than one transaction takes.
     pub lease: Option<Lease>,
+    /// Tombstones of what the holder of the lease is going to delete: should it die, whoever comes next knows that what is
+    /// gone by then was deleted, and did not get lost.
+    pub doomed: Delta,
     /// Flags, by key, that somebody overrode while LaunchDarkly could not be asked.
     pub overrides: BTreeMap<String, Override>,
 }
@@ -104,8 +107,8 @@ impl BasePointer {
 
 /// Somebody's announcement that it writes in several transactions.
 ///
-/// It is a courtesy that keeps others from working in vain. What protects the table is the fence in every transaction,
-/// so that clocks need not agree.
+/// What protects the table is the fence in every transaction, so that clocks need not agree; only the first fill of a
+/// table relies on it. For all others it is a courtesy that keeps them from working in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// When its holder cannot be running any more, in milliseconds since the Unix epoch.

@@ -1,10 +1,12 @@
 //! The table as the sync sees it: a head, chunks of a base, items, and transactions over them.
 //!
 //! [`Table`] is the boundary between what the sync decides and what DynamoDB does. It speaks of heads and items, never of
-//! attributes; [`DynamoDbTable`] is the real one. Every write goes through [`Table::commit`], all or nothing and on
-//! conditions, so that nobody who was overtaken can still do harm.
+//! attributes; [`DynamoDbTable`] is the real one. Writes go through [`Table::commit`], all or nothing and on
+//! conditions, so that nobody who was overtaken can still do harm; only a table that holds no item is filled with
+//! [`Table::put_batch`].
 
 mod attributes;
+mod batches;
 mod conditions;
 mod dynamodb;
 mod errors;
@@ -14,7 +16,7 @@ use std::future::Future;
 use std::ops::Range;
 
 use bytes::Bytes;
-use flagcache_payload::{ItemId, Kind};
+use flagcache_payload::{Item, ItemId, Kind};
 
 pub use dynamodb::DynamoDbTable;
 pub use errors::{TableCause, TableError};
@@ -34,11 +36,21 @@ pub struct Chunk {
 /// How much of a base one item takes: 380 KB leave room for keys and DynamoDB's own counting.
 pub const MAX_CHUNK_BYTES: usize = 380 * 1024;
 
+/// A head's nonce as DynamoDB spells it: ours are whole numbers, but somebody may have put another number there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonce(String);
+
+impl From<u64> for Nonce {
+    fn from(nonce: u64) -> Self {
+        Self(nonce.to_string())
+    }
+}
+
 /// What stands where the head belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeenHead {
     /// The nonce that a new head follows; nothing where there is none.
-    pub nonce: Option<u64>,
+    pub nonce: Option<Nonce>,
     /// The head; nothing where there is none or somebody broke it.
     pub head: Option<Head>,
 }
@@ -72,6 +84,8 @@ pub enum FoundVersion {
 pub enum Guard {
     /// What is there is no newer than this version, or is not there at all.
     AtMost(u64),
+    /// What is there is older than this version, or is not there at all.
+    Below(u64),
     /// What is there is what was found.
     Unmoved(FoundVersion),
     /// Whatever is there.
@@ -120,7 +134,7 @@ pub enum Write {
         /// The new head.
         head: Box<Head>,
         /// The nonce of the head that it follows.
-        follows: Option<u64>,
+        follows: Option<Nonce>,
     },
     /// Writes nothing; the head must still be the one with this nonce.
     Fence {
@@ -129,7 +143,44 @@ pub enum Write {
     },
 }
 
-/// Why a transaction was not made, or may not have been.
+/// An item or a chunk, to be put whatever is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put<'a> {
+    /// A flag or segment in the official layout.
+    Item(Item<'a>),
+    /// A chunk of a base.
+    Chunk {
+        /// The slot.
+        slot: u64,
+        /// The chunk.
+        chunk: Chunk,
+    },
+}
+
+impl Put<'_> {
+    /// The bytes of its content.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Item(item) => item.json.len(),
+            Self::Chunk { chunk, .. } => chunk.bytes.len(),
+        }
+    }
+}
+
+/// How much one request takes, and one delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most actions of one transaction.
+    pub transaction_actions: usize,
+    /// The most bytes of one transaction.
+    pub transaction_bytes: usize,
+    /// The most items of one batch.
+    pub batch_puts: usize,
+    /// The most bytes of a delta, which is written at every change.
+    pub delta_bytes: usize,
+}
+
+/// Why a write was not made, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// A condition did not hold; nothing was written.
@@ -146,6 +197,20 @@ pub enum CommitError {
     /// Nothing was written.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// There is no time left for the rest.
+    #[error("write all of it in time")]
+    OutOfTime,
+}
+
+impl CommitError {
+    /// Whether the same write may go through later, with nobody changing anything.
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unknown(_) => true,
+            Self::Table(error) => error.cause.is_transient(),
+            Self::Overtaken { .. } | Self::OutOfTime => false,
+        }
+    }
 }
 
 /// One environment's part of a table.
@@ -173,7 +238,14 @@ pub trait Table: Send + Sync {
     fn inited(&self) -> impl Future<Output = Result<bool, TableError>> + Send;
 
     /// Makes all writes or none. Throttling and conflicts of transactions are retried inside.
-    fn commit(&self, writes: Vec<Write>) -> impl Future<Output = Result<(), CommitError>> + Send;
+    fn commit(&self, writes: &[Write]) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Puts each by itself, on no condition, and gives the positions of those that were left over. Sent once: what is
+    /// sent again on its own could land when nobody expects it any more.
+    fn put_batch(&self, puts: &[Put<'_>]) -> impl Future<Output = Result<Vec<usize>, CommitError>> + Send;
+
+    /// How much one request takes.
+    fn limits(&self) -> Limits;
 
     /// Whether an item has a place in the official layout, by its size.
     fn fits(&self, kind: Kind, key: &str, json: &str) -> bool;

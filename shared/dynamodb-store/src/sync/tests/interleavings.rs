@@ -1,62 +1,61 @@
 //! Several syncs at once, in an order that chance decides, with changes, old answers, deaths and lost answers.
+//!
+//! A schedule follows from its seed alone. `FLAGCACHE_SEED=n` runs that one, `FLAGCACHE_SCHEDULES=n` so many, from
+//! `FLAGCACHE_FIRST_SEED` on (`make soak` draws that one); a schedule that fails names its seed.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use flagcache_payload::{ItemId, Kind, references};
-use proptest::prelude::*;
-use rand::rngs::StdRng;
+use flagcache_payload::{ItemId, Kind};
+use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::world::{Fault, World};
+use super::checker::Checker;
+use super::world::{Bug, DYNAMODB, Fault, World};
 use crate::sync::{Change, Named, Request, Settings, Syncer, Thoroughness};
+use crate::table::Limits;
 
 const SETTINGS: Settings = Settings { freshness_window: Duration::from_secs(5), allow_empty: false };
 /// LaunchDarkly's caches are at most this old; two answers that are to confirm each other lie further apart.
 const LONGEST_LAG_MS: u64 = 1_500;
+/// `a` and `s` are what others need: LaunchDarkly would not delete them.
+const FLAGS: [&str; 6] = ["a", "b", "c!", "d!", "e?", "f"];
+const SEGMENTS: [&str; 2] = ["s", "t"];
+/// How many schedules are run where nobody says.
+const SCHEDULES: u64 = 100_000;
+const STEPS: u32 = 150;
 
-type Running = Pin<Box<dyn Future<Output = ()>>>;
+type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
-/// One run: a seed decides everything.
+/// One schedule: its seed decides everything.
 struct Run {
     world: World,
-    chance: StdRng,
+    chance: SmallRng,
     running: Vec<Running>,
-    /// The newest version of each item that the table has ever held.
-    newest: BTreeMap<ItemId, u64>,
-    /// What the table held when it was last looked at.
-    held: BTreeMap<ItemId, u64>,
-    /// The versions at which LaunchDarkly has deleted each item, ascending.
-    deletions: BTreeMap<ItemId, Vec<u64>>,
-    /// Of the items that the table has dropped, the version of the deletion that it has followed.
-    buried: BTreeMap<ItemId, u64>,
+    checker: Checker,
     next_version: u64,
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, bug: Option<Bug>) -> Self {
         let world = World::default();
+        let mut chance = SmallRng::seed_from_u64(seed);
         world.pass_time(1_000_000);
-        let run = Self {
-            world,
-            chance: StdRng::seed_from_u64(seed),
-            running: Vec::new(),
-            newest: BTreeMap::new(),
-            held: BTreeMap::new(),
-            deletions: BTreeMap::new(),
-            buried: BTreeMap::new(),
-            next_version: 1,
-        };
-        run.world.set(ItemId::new(Kind::Flag, "a"), 1);
+        {
+            let mut state = world.state();
+            state.bug = bug;
+            state.limits = limits(&mut chance);
+        }
+        let run = Self { world, chance, running: Vec::new(), checker: Checker::default(), next_version: 1 };
+        run.world.change(|truth| truth.extend(all_items().map(|id| (id, 1))));
         run
     }
 
     fn start(&mut self, thoroughness: Thoroughness) {
         let syncer = Syncer::new(self.world.clone(), self.world.clone(), self.world.clone(), SETTINGS);
-        let deadline_ms = self.world.state().now_ms + 30_000;
+        let deadline_ms = self.world.state().now_ms + self.chance.random_range(2_000..20_000);
         self.running.push(Box::pin(async move {
             let _ = syncer.sync(&Request { thoroughness, deadline_ms }).await;
         }));
@@ -64,53 +63,89 @@ impl Run {
 
     /// Changes one item at LaunchDarkly, and starts the sync of its webhook.
     fn change(&mut self) {
-        let kind = if self.chance.random_bool(0.2) { Kind::Segment } else { Kind::Flag };
-        let keys: &[&str] = if kind == Kind::Flag { &["a", "b", "c!", "d!"] } else { &["s"] };
-        let id = ItemId::new(kind, keys[self.chance.random_range(0..keys.len())]);
-        let there = self.world.truth().contains_key(&id);
-        // `a` is what others depend on: LaunchDarkly would not delete it.
-        let change = match there {
-            true if id.key != "a" && self.chance.random_bool(0.3) => Change::Deleted,
-            true => Change::Updated,
-            false => Change::Created,
-        };
-        self.next_version += 1;
-        let version = self.next_version;
-        match change {
-            Change::Deleted => {
-                self.world.unset(&id);
-                self.deletions.entry(id.clone()).or_default().push(version);
-            }
-            Change::Created | Change::Updated => self.world.set(id.clone(), version),
-        }
-        let version = self.chance.random_bool(0.7).then_some(version);
+        let ids: Vec<_> = all_items().collect();
+        let id = ids[self.chance.random_range(0..ids.len())].clone();
+        let change = self.change_item(&id, 0.3);
+        let version = self.chance.random_bool(0.7).then_some(self.next_version);
         let changed_at_ms = Some(self.world.state().now_ms);
         if self.chance.random_bool(0.9) {
             self.start(Thoroughness::Quick { named: vec![Named { id, change, version }], changed_at_ms });
         }
     }
 
+    /// Changes most items at once, and starts a sync that has to find out.
+    fn change_most(&mut self) {
+        let deleted = self.chance.random_range(0.0..0.8);
+        for id in all_items() {
+            if self.chance.random_bool(0.8) {
+                self.change_item(&id, deleted);
+            }
+        }
+        let quick = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
+        let thoroughness = if self.chance.random_bool(0.5) { quick } else { Thoroughness::Whole };
+        self.start(thoroughness);
+    }
+
+    fn change_item(&mut self, id: &ItemId, deleted: f64) -> Change {
+        let there = self.world.truth().contains_key(id);
+        let change = match there {
+            true if id.key != "a" && id.key != "s" && self.chance.random_bool(deleted) => Change::Deleted,
+            true => Change::Updated,
+            false => Change::Created,
+        };
+        self.next_version += 1;
+        if change == Change::Deleted {
+            self.world.unset(id);
+            self.checker.deleted(id, self.next_version);
+        } else {
+            self.world.set(id.clone(), self.next_version);
+        }
+        change
+    }
+
     fn step(&mut self) {
-        match self.chance.random_range(0..100) {
-            0..8 if self.running.len() < 5 => self.change(),
-            8 if self.running.len() < 5 => self.start(Thoroughness::Whole),
-            9..12 => {
+        match self.chance.random_range(0..200) {
+            0..16 if self.running.len() < 5 => self.change(),
+            16..18 if self.running.len() < 5 => self.start(Thoroughness::Whole),
+            18..20 if self.running.len() < 5 => self.change_most(),
+            20..26 => {
                 let lag = self.chance.random_range(0..LONGEST_LAG_MS);
                 self.world.state().lags.push(lag);
             }
-            12..14 => {
-                let fault = if self.chance.random_bool(0.5) { Fault::LostAnswer } else { Fault::Throttled };
-                self.world.state().faults.push(fault);
-            }
-            14 if !self.running.is_empty() => {
+            26..32 => self.fault(),
+            32..34 if !self.running.is_empty() => {
                 let victim = self.chance.random_range(0..self.running.len());
                 drop(self.running.swap_remove(victim));
             }
-            15..25 => {
+            34..54 => {
                 let ms = self.chance.random_range(1..200);
                 self.world.pass_time(ms);
             }
+            54 => {
+                let ms = self.chance.random_range(1_000..20_000);
+                self.world.pass_time(ms);
+            }
+            55 => self.foreign_writer(),
             _ => self.poll_someone(),
+        }
+    }
+
+    fn fault(&mut self) {
+        let faults = [Fault::None, Fault::LostAnswer, Fault::Throttled, Fault::LeftOver, Fault::Denied];
+        let fault = faults[self.chance.random_range(0..faults.len())];
+        self.world.state().faults.push(fault);
+    }
+
+    /// Somebody else, such as a Relay Proxy, writes what it has heard of LaunchDarkly; nothing protects a fill from that.
+    fn foreign_writer(&mut self) {
+        let truth: Vec<_> = self.world.truth().into_iter().collect();
+        let (id, version) = &truth[self.chance.random_range(0..truth.len())];
+        let mut state = self.world.state();
+        let is_filling = state.head.as_ref().is_none_or(|head| head.base.is_none() || head.lease.is_some());
+        let there = state.items.get(id).map_or(0, |(version, _)| *version);
+        if !is_filling && there < *version && super::world::needs(id).iter().all(|id| state.items.contains_key(id)) {
+            state.put(id.clone(), *version);
+            self.checker.foreign_writer_came();
         }
     }
 
@@ -122,84 +157,147 @@ impl Run {
         if super::world::poll(self.running[who].as_mut()) == Poll::Ready(()) {
             drop(self.running.swap_remove(who));
         }
-        self.check();
-    }
-
-    /// What must hold after every step.
-    fn check(&mut self) {
-        let versions = self.world.versions();
-        for (id, version) in &versions {
-            let newest = self.newest.entry(id.clone()).or_insert(*version);
-            assert!(*version >= *newest, "{id} went back from {newest} to {version}");
-            *newest = *version;
-        }
-        self.check_buried(&versions);
-        let state = self.world.state();
-        for (id, (_, json)) in &state.items {
-            let missing = references(json).into_iter().find(|needed| !state.items.contains_key(needed));
-            assert!(missing.is_none(), "{id} is there without {}", missing.unwrap());
-        }
-        let leased = state.head.as_ref().is_some_and(|head| head.lease.is_some());
-        drop(state);
-        if let Some(snapshot) = self.world.snapshot().filter(|_| !leased) {
-            assert_eq!(snapshot.versions(), versions, "snapshot and official layout differ");
-        }
-    }
-
-    /// What the table has dropped because LaunchDarkly deleted it comes back only as something newer than the deletion.
-    fn check_buried(&mut self, versions: &BTreeMap<ItemId, u64>) {
-        for (id, before) in std::mem::replace(&mut self.held, versions.clone()) {
-            if !versions.contains_key(&id) {
-                let deletion = self.deletions.get(&id).and_then(|all| all.iter().find(|deletion| **deletion > before));
-                self.buried.insert(id, *deletion.expect("nothing is dropped that was never deleted"));
-            }
-        }
-        for (id, version) in versions {
-            let buried = self.buried.get(id).copied().unwrap_or_default();
-            assert!(*version > buried, "{id} is back from the dead: {version} was deleted at {buried}");
-        }
     }
 
     /// After all is done, LaunchDarkly's caches are fresh and nobody dies: one whole sync brings the table up.
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), String> {
         self.world.state().lags.clear();
         self.world.state().faults.clear();
         self.running.clear();
-        let deadline_ms = self.world.state().now_ms + 60_000;
+        self.world.pass_time(2 * LONGEST_LAG_MS);
         let syncer = Syncer::new(self.world.clone(), self.world.clone(), self.world.clone(), SETTINGS);
+        let deadline_ms = self.world.state().now_ms + 600_000;
         let request = Request { thoroughness: Thoroughness::Whole, deadline_ms };
-        self.world.run(syncer.sync(&request)).unwrap();
-        self.check();
-        assert_eq!(self.world.versions(), self.world.truth());
-        assert!(self.world.state().inited);
+        let mut last = Box::pin(syncer.sync(&request));
+        loop {
+            self.checker.check(&self.world)?;
+            match super::world::poll(last.as_mut()) {
+                Poll::Ready(Ok(_)) => break,
+                Poll::Ready(Err(error)) => return Err(format!("the last sync failed: {error}")),
+                Poll::Pending => self.world.pass_time(50),
+            }
+        }
+        self.checker.check(&self.world)?;
+        let (held, truth) = (self.world.versions(), self.world.truth());
+        if held != truth {
+            return Err(format!("the table ends as {held:?}, LaunchDarkly is {truth:?}"));
+        }
+        let snapshot = self.world.snapshot().ok_or("there is no snapshot at the end")?;
+        if snapshot.versions() != truth {
+            return Err(format!("the snapshot ends as {:?}, LaunchDarkly is {truth:?}", snapshot.versions()));
+        }
+        if self.world.state().inited { Ok(()) } else { Err("the mark is missing at the end".to_owned()) }
     }
 }
 
-fn run(seed: u64) {
-    let mut run = Run::new(seed);
+fn all_items() -> impl Iterator<Item = ItemId> {
+    let segments = SEGMENTS.map(|key| ItemId::new(Kind::Segment, key));
+    segments.into_iter().chain(FLAGS.map(|key| ItemId::new(Kind::Flag, key)))
+}
+
+/// Requests so small that a few items are many, now and then, and transactions into which no base fits.
+fn limits(chance: &mut SmallRng) -> Limits {
+    if chance.random_bool(0.2) {
+        return DYNAMODB;
+    }
+    let transaction_bytes = if chance.random_bool(0.3) { 64 * 1024 + 100 } else { DYNAMODB.transaction_bytes };
+    Limits {
+        transaction_actions: chance.random_range(4..9),
+        transaction_bytes,
+        batch_puts: chance.random_range(1..4),
+        delta_bytes: chance.random_range(50..400),
+    }
+}
+
+fn run(seed: u64, bug: Option<Bug>) -> Result<(), String> {
+    let mut run = Run::new(seed, bug);
     run.start(Thoroughness::Whole);
-    for _ in 0..400 {
+    for _ in 0..STEPS {
         run.step();
+        run.checker.check(&run.world)?;
     }
-    run.end();
+    run.end()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn no_interleaving_takes_the_table_back_or_keeps_it_from_catching_up(seed in any::<u64>().no_shrink()) {
-        run(seed);
+/// Runs schedules on all cores, and gives the first seed that fails.
+fn first_failure(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<(u64, String)> {
+    let next = AtomicU64::new(seeds.start);
+    let search = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return None;
+            }
+            if let Err(problem) = run(seed, bug) {
+                next.store(seeds.end, Ordering::Relaxed);
+                return Some((seed, problem));
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let searches: Vec<_> = (0..cores).map(|_| scope.spawn(search)).collect();
+        searches.into_iter().filter_map(|search| search.join().expect("no schedule panics")).min()
+    })
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is {value}, not a number")))
+}
+
+#[test]
+fn no_interleaving_takes_the_table_back_shows_a_half_or_keeps_it_from_catching_up() {
+    let first = variable("FLAGCACHE_FIRST_SEED").unwrap_or(0);
+    let seeds = match variable("FLAGCACHE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => first..first + variable("FLAGCACHE_SCHEDULES").unwrap_or(SCHEDULES),
+    };
+    println!("schedules of the seeds {seeds:?}");
+    if let Some((seed, problem)) = first_failure(seeds, None) {
+        panic!("FLAGCACHE_SEED={seed}: {problem}");
+    }
+}
+
+#[test]
+fn the_checker_finds_every_bug_that_is_planted() {
+    for bug in Bug::ALL {
+        let (seed, problem) = first_failure(0..SCHEDULES, Some(bug)).unwrap_or_else(|| panic!("{bug:?} is not found"));
+        println!("{bug:?}: seed {seed}: {problem}");
     }
 }
 
 #[test]
 fn a_seed_gives_the_same_run_every_time() {
-    let commits = |seed| {
-        let mut run = Run::new(seed);
+    let ends = |seed| {
+        let mut run = Run::new(seed, None);
         run.start(Thoroughness::Whole);
         (0..300).for_each(|_| run.step());
         let state = run.world.state();
-        (state.commits, state.fetches, state.now_ms)
+        (state.commits, state.batches, state.fetches, state.now_ms)
     };
-    assert_eq!(commits(7), commits(7));
+    assert_eq!(ends(7), ends(7));
+}
+
+/// The schedules reach what they are there for.
+#[test]
+fn schedules_meet_leases_fills_and_deaths_in_the_middle() {
+    let (mut batches, mut leases, mut ended_leases, mut slots) = (0, 0, 0, [0; 2]);
+    for seed in 0..300 {
+        let mut run = Run::new(seed, None);
+        run.start(Thoroughness::Whole);
+        for _ in 0..STEPS {
+            run.step();
+            let state = run.world.state();
+            let Some(head) = &state.head else { continue };
+            let is_held = head.lease.map(|lease| lease.is_held(state.now_ms));
+            leases += u32::from(is_held == Some(true));
+            ended_leases += u32::from(is_held == Some(false));
+            if let Some(base) = head.base {
+                slots[usize::try_from(base.slot).unwrap()] += 1;
+            }
+        }
+        batches += run.world.state().batches;
+    }
+    assert!(batches > 300 && leases > 300 && ended_leases > 100, "{batches} {leases} {ended_leases}");
+    assert!(slots.iter().all(|met| *met > 100), "{slots:?}");
 }

@@ -1,12 +1,16 @@
 //! Syncs over a table in memory, a LaunchDarkly with caches and a virtual clock.
 //!
 //! `world` holds the three; `scenarios` tells single stories, `stale_answers` those in which LaunchDarkly's caches lag,
-//! `snapshots` those about readers of the snapshot, `overrides` those of flags changed by hand, `deadlines` those about
-//! time; `interleavings` lets chance decide who goes next, who dies and which answers get lost, and checks after every
-//! write that the table never goes back.
+//! `snapshots` those about readers of the snapshot, `overrides` those of flags changed by hand, `fills` those about large
+//! first fills, `limits` those about sizes, `deadlines` those about time; `interleavings` lets chance decide who goes next,
+//! who dies and which answers get lost, and has the `checker` look after every step; bugs planted in the world prove that
+//! it finds them.
 
+mod checker;
 mod deadlines;
+mod fills;
 mod interleavings;
+mod limits;
 mod overrides;
 mod scenarios;
 mod snapshots;

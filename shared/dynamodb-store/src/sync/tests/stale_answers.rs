@@ -1,7 +1,9 @@
 //! Stories in which an answer is older than the change that it is asked about.
 
-use super::scenarios::{assert_holds, filled, flag, sync, webhook};
-use crate::sync::Change;
+use std::time::Duration;
+
+use super::scenarios::{SETTINGS, assert_holds, filled, flag, sync, sync_with, webhook};
+use crate::sync::{Change, Outcome, Settings, SyncError, Thoroughness};
 
 #[test]
 fn a_named_deletion_is_not_taken_for_done_because_an_old_answer_is_not_modified() {
@@ -61,4 +63,72 @@ fn an_old_answer_is_not_taken_for_the_flag_that_was_created_anew() {
         assert!(sync(&world, created).unwrap().fresh, "version {version:?}");
         assert_holds(&world, &[("a", 1), ("b", 1)]);
     }
+}
+
+#[test]
+fn an_outage_while_waiting_for_a_change_keeps_what_was_answered_before() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.set(flag("b"), 2);
+    let fetches = world.state().fetches;
+    world.state().fetches_before_outage = fetches + 1;
+    let summary = sync(&world, webhook(&world, "a", Change::Updated, Some(2))).unwrap();
+    assert_eq!((summary.outcome, summary.fresh), (Outcome::Updated, false));
+    assert_holds(&world, &[("a", 1), ("b", 2)]);
+    world.state().fetches_before_outage = fetches;
+    assert!(matches!(sync(&world, webhook(&world, "a", Change::Updated, Some(2))), Err(SyncError::Upstream(_))));
+}
+
+#[test]
+fn an_outage_while_waiting_for_a_confirmation_keeps_what_is_held() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.unset(&flag("a"));
+    world.set(flag("b"), 2);
+    let fetches = world.state().fetches;
+    world.state().fetches_before_outage = fetches + 1;
+    assert_eq!(sync(&world, Thoroughness::Whole).unwrap().flags.written, 1);
+    assert_holds(&world, &[("a", 1), ("b", 2)]);
+}
+
+#[test]
+fn an_absence_is_not_confirmed_sooner_because_the_window_is_short() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.unset(&flag("a"));
+    let nothing = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
+    for window_ms in [0, 100, 1_900] {
+        let settings = Settings { freshness_window: Duration::from_millis(window_ms), ..SETTINGS };
+        assert_eq!(sync_with(&world, nothing.clone(), settings).unwrap().flags.deleted, 0, "{window_ms} ms");
+    }
+    assert_holds(&world, &[("a", 1), ("b", 1)]);
+}
+
+#[test]
+fn an_update_without_a_version_is_not_taken_for_known_because_an_old_answer_came_after_it() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.set(flag("b"), 2);
+    let of_b = webhook(&world, "b", Change::Updated, Some(2));
+    world.pass_time(50);
+    world.set(flag("a"), 2);
+    let of_a = webhook(&world, "a", Change::Updated, None);
+    world.pass_time(50);
+    // Both of these answers are from between the two changes.
+    world.state().lags = vec![75];
+    sync(&world, of_b).unwrap();
+    assert_holds(&world, &[("a", 1), ("b", 2)]);
+    world.pass_time(10);
+    world.state().lags = vec![90];
+    assert!(sync(&world, of_a).unwrap().fresh);
+    assert_holds(&world, &[("a", 2), ("b", 2)]);
+}
+
+#[test]
+fn an_update_without_a_version_that_the_table_has_is_waited_for_only_until_no_cache_can_hide_it() {
+    let world = filled(&[("a", 1)]);
+    world.set(flag("a"), 2);
+    let update = webhook(&world, "a", Change::Updated, None);
+    sync(&world, update.clone()).unwrap();
+    world.pass_time(10);
+    let before = world.state().now_ms;
+    assert!(sync(&world, update).unwrap().fresh);
+    let took_ms = world.state().now_ms - before;
+    assert!((1_500..3_500).contains(&took_ms), "{took_ms} ms");
 }
