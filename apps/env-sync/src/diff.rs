@@ -30,15 +30,45 @@ pub fn render(name: &str, old: &[u8], edited: &Edited, assignments: &[Assignment
     text
 }
 
-/// Everything that may be a value is hidden, also what belongs to others: the file may hold their secrets.
+/// Only the names of what is managed are shown. All else may be a value, or a part of one, and the file may hold the
+/// secrets of others.
 fn hide(line: &str, names: &[&str]) -> String {
-    let trimmed = line.trim_start();
-    if trimmed.is_empty() || trimmed.starts_with('#') {
-        return line.to_owned();
+    let is_managed = |head: &str| {
+        let name = head.trim().strip_prefix("export ").unwrap_or(head).trim();
+        names.contains(&name.trim_matches(['"', '\'']))
+    };
+    let end = line.find(['=', ':']).filter(|end| is_managed(&line[..*end]));
+    end.map_or_else(|| HIDDEN.to_owned(), |end| format!("{}{HIDDEN}", &line[..=end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{Format, Text, edit};
+
+    fn difference(format: Format, file: &str, value: &str, show_values: bool) -> String {
+        let assignments =
+            ["A", "B"].map(|name| Assignment { name: name.to_owned(), value: Text::Plain(value.to_owned()) });
+        let edited = edit(format, file.as_bytes(), &assignments).unwrap();
+        render("f", file.as_bytes(), &edited, &assignments, show_values)
     }
-    match line.split_once(['=', ':']) {
-        Some((name, _)) => format!("{name}{}{HIDDEN}", &line[name.len()..=name.len()]),
-        None if names.contains(&trimmed) => line.to_owned(),
-        None => HIDDEN.to_owned(),
+
+    #[test]
+    fn no_part_of_any_value_is_shown_unasked() {
+        let file = "export A='old\nQUJD=='\nTHEIRS=hush\n# PASSWORD=hush\nB=old\n";
+        assert_eq!(
+            difference(Format::Dotenv, file, "v", false),
+            "--- f\n+++ f\n-export A=…\n-…\n-…\n-…\n-B=…\n+export A=…\n+…\n+…\n+B=…\n"
+        );
+        assert_eq!(
+            difference(Format::Json, "{\"A\": \"x\"}", "v", false),
+            "--- f\n+++ f\n-…\n+…\n+  \"A\":…\n+  \"B\":…\n+…\n"
+        );
+    }
+
+    #[test]
+    fn values_are_shown_where_asked_and_nothing_where_nothing_differs() {
+        assert_eq!(difference(Format::Dotenv, "X=1\nA=v\n", "v", true), "--- f\n+++ f\n+B=v\n");
+        assert_eq!(difference(Format::Dotenv, "A=v\nB=v\n", "v", true), "");
     }
 }
