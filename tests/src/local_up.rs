@@ -3,13 +3,17 @@
 use crate::binaries::binary;
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// The program with free ports and the built functions. Dropping it kills it.
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The program with free ports and the built functions. Dropping it asks it to end, and waits.
 #[derive(Debug)]
 pub struct LocalUp {
-    _child: Child,
+    child: Child,
     banner: String,
 }
 
@@ -31,7 +35,7 @@ impl LocalUp {
         }
         // It goes on writing, a line for each webhook.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { _child: child, banner })
+        Ok(Self { child, banner })
     }
 
     /// The URL that it printed for one of its parts, such as `flag board`.
@@ -39,5 +43,17 @@ impl LocalUp {
         let line = self.banner.lines().find_map(|line| line.strip_prefix(name));
         let url = line.and_then(|line| line.split_whitespace().next());
         Ok(url.with_context(|| format!("failed to find the URL of {name} in {}", self.banner))?.to_owned())
+    }
+}
+
+impl Drop for LocalUp {
+    /// Killed, it could not end the programs that it has started itself.
+    fn drop(&mut self) {
+        let Some(pid) = self.child.id() else { return };
+        let _ = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
