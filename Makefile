@@ -34,6 +34,16 @@ up: ## Keep the local pipeline running, to play with, and show it on the flag bo
 	cargo build --release --locked $(FUNCTIONS) $(BOARD)
 	target/release/local up --companions
 
+##### Changing the functions
+
+.PHONY: watch
+watch: ## Serve the functions over the local stack, and build them anew at every change
+	@make/watch
+
+.PHONY: invoke-local
+invoke-local: ## Send EVENT=events/….json to the function that `make watch` serves
+	@make/invoke-local
+
 ##### In AWS: ENV is the environment, staging where it is not said
 
 ENV ?= staging
@@ -112,6 +122,10 @@ screenshot: ## Take the picture of the flag board in docs anew
 	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png cargo test --locked -p flagcache-tests --features interop \
 		--test browser the_picture
 
+.PHONY: test-deploy
+test-deploy: lint-template ## Check the template, and the commands on an AWS emulator (installs it)
+	cargo test --locked -p flagcache-tests --features interop --test deploy
+
 .PHONY: lint
 lint: ## Check format, lints and documentation
 	cargo fmt --all --check
@@ -133,4 +147,4 @@ bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
 	cargo clean
-	rm -rf .tools
+	rm -rf .tools .aws-sam

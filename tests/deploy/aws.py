@@ -1,29 +1,34 @@
-"""aws.py: an AWS of our own for rehearsing the stack: moto, with what CloudFormation does and moto does not.
+"""aws.py RUNTIME: an AWS of our own for rehearsing the stack: moto, with what CloudFormation does and moto does not.
 
-Before moto sees a template, the SAM transform is applied, as CloudFormation would. Types that moto does not know get a
-name and nothing else: what hangs on them cannot be rehearsed. Prints its URL and serves until stdin ends.
+Before moto sees a template, the transforms are applied, as CloudFormation would. A function that is invoked is handed to
+the URL RUNTIME, with the bootstrap that was uploaded. Types that moto does not know get a name and nothing else: what
+hangs on them cannot be rehearsed. Prints its own URL and serves until stdin ends.
 """
 
+import io
+import json
+import logging
 import os
 import sys
+import tempfile
+import urllib.request
+import zipfile
 
-os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
-
-import yaml  # noqa: E402
-from moto.cloudformation.models import CloudFormationBackend  # noqa: E402
-from moto.core.common_models import CloudFormationModel  # noqa: E402
-from moto.server import ThreadedMotoServer  # noqa: E402
-from samtranslator.translator.translator import Translator  # noqa: E402
-from samtranslator.parser.parser import Parser  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from moto.awslambda.models import LambdaFunction
+from moto.cloudformation.models import CloudFormationBackend
+from moto.core.common_models import CloudFormationModel
+from moto.server import ThreadedMotoServer
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
 
 MANAGED_POLICIES = {
-    name: f"arn:aws:iam::aws:policy/{path}{name}"
-    for path, name in [("service-role/", "AWSLambdaBasicExecutionRole"), ("", "AWSXRayDaemonWriteAccess")]
+    "AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+    "AWSXRayDaemonWriteAccess": "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess",
 }
 
 
-def named_alone(kind, prefix):
+def named_alone(kind):
     """A resource of this type, of which there is nothing but its name."""
 
     class Named(CloudFormationModel):
@@ -42,7 +47,7 @@ def named_alone(kind, prefix):
 
         @classmethod
         def create_from_cloudformation_json(cls, resource_name, json, account_id, region_name, **rest):
-            return cls(f"{prefix}-{rest['LogicalId'].lower()}")
+            return cls(rest["LogicalId"].lower())
 
         @classmethod
         def update_from_cloudformation_json(cls, original, new_name, json, account_id, region_name):
@@ -63,14 +68,35 @@ def named_alone(kind, prefix):
 
 
 UNKNOWN_TO_MOTO = [
-    named_alone(kind, prefix)
-    for kind, prefix in [
-        ("AWS::ApiGatewayV2::Api", "api"),
-        ("AWS::ApiGatewayV2::Stage", "stage"),
-        ("AWS::Lambda::Url", "url"),
-        ("AWS::CloudWatch::Alarm", "alarm"),
+    named_alone(kind)
+    for kind in [
+        "AWS::ApiGatewayV2::Api",
+        "AWS::ApiGatewayV2::Stage",
+        "AWS::CloudWatch::Alarm",
+        "AWS::Lambda::Url",
     ]
 ]
+
+
+def value_of(expression, parameters, conditions):
+    """What a condition or a policy comes to: the part of the language that the template uses there."""
+    if not isinstance(expression, dict):
+        return expression
+    [(operator, rest)] = expression.items()
+    if operator == "Ref":
+        return parameters[rest]
+    if operator == "Condition":
+        return value_of(conditions[rest], parameters, conditions)
+    if operator == "Fn::If":
+        chosen = rest[1] if value_of(conditions[rest[0]], parameters, conditions) else rest[2]
+        return value_of(chosen, parameters, conditions)
+    values = [value_of(item, parameters, conditions) for item in rest]
+    return {
+        "Fn::Equals": lambda: values[0] == values[1],
+        "Fn::Not": lambda: not values[0],
+        "Fn::And": lambda: all(values),
+        "Fn::Or": lambda: any(values),
+    }[operator]()
 
 
 def transformed(template, parameters):
@@ -78,8 +104,13 @@ def transformed(template, parameters):
     if "Transform" not in document:
         return template
     document.pop("Transform")
-    document = Translator(MANAGED_POLICIES, Parser()).translate(document, dict(parameters))
-    return yaml.safe_dump(document)
+    given = {name: described.get("Default") for name, described in document.get("Parameters", {}).items()} | dict(parameters)
+    for resource in document["Resources"].values():
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if policy in resource:
+                resource[policy] = value_of(resource[policy], given, document.get("Conditions", {}))
+    document = Translator(MANAGED_POLICIES, Parser()).translate(document, given)
+    return json.dumps(document)
 
 
 def transforming(method):
@@ -89,12 +120,59 @@ def transforming(method):
     return call
 
 
+def executing(method):
+    """A new stack gets parameters, conditions and outputs, which moto's change sets leave out."""
+
+    def call(self, change_set_name, stack_name=None):
+        [change_set] = [it for it in self.change_sets.values() if change_set_name in (it.change_set_id, it.change_set_name)]
+        stack = self.stacks[change_set.stack_id]
+        if change_set.change_set_type == "CREATE":
+            stack.template, stack.parameters = change_set.template, change_set.parameters
+            stack._parse_template()
+            stack.resource_map = stack._create_resource_map()
+            change_set.apply = stack.create_resources
+        method(self, change_set_name, stack_name)
+        stack._parse_template()
+        stack.output_map = stack._create_output_map()
+
+    return call
+
+
+def invoking(runtime):
+    def invoke(self, body, request_headers, response_headers):
+        folder = tempfile.mkdtemp(prefix="function-")
+        with zipfile.ZipFile(io.BytesIO(self.code_bytes)) as package:
+            [info] = package.infolist()
+            bootstrap = package.extract(info, folder)
+        call = {
+            "name": self.function_name,
+            "bootstrap": bootstrap,
+            "mode": info.external_attr >> 16,
+            "variables": self.environment_vars,
+            "memory": self.memory_size,
+            "timeout": self.timeout,
+            "event": json.loads(body or "null"),
+        }
+        request = urllib.request.Request(runtime, data=json.dumps(call).encode())
+        with urllib.request.urlopen(request) as answer:
+            if answer.headers.get("x-function-error"):
+                response_headers["x-amz-function-error"] = "Unhandled"
+            return answer.read()
+
+    return invoke
+
+
 def main():
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
     CloudFormationBackend.create_change_set = transforming(CloudFormationBackend.create_change_set)
+    CloudFormationBackend.execute_change_set = executing(CloudFormationBackend.execute_change_set)
+    LambdaFunction.invoke = invoking(sys.argv[1])
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    print(f"http://{host}:{port}", flush=True)
+    _, port = server.get_host_and_port()
+    # By this name moto knows that a template's URL is one of its own.
+    print(f"http://localhost:{port}", flush=True)
     sys.stdin.read()
     server.stop()
 

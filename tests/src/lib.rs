@@ -13,6 +13,7 @@ pub mod payload_source;
 pub mod pipeline;
 pub mod proxy;
 pub mod redis_server;
+pub mod rehearsal;
 pub mod table;
 pub mod tools;
 pub mod watched;

@@ -83,8 +83,39 @@ fn the_readme_lists_every_variable_that_the_functions_read() {
 }
 
 #[test]
+fn the_readme_says_what_to_do_about_every_error_of_store() {
+    let failures = read(&root().join("functions/store/src/failure.rs"));
+    let failures = failures.split("\n#[cfg(test)]").next().unwrap_or_default();
+    // As in `(502, "payload-empty")`.
+    let codes = failures.split("(").filter_map(|text| text.split_once(", \"")).filter_map(|(status, rest)| {
+        let is_status = status.len() == 3 && status.chars().all(|c| c.is_ascii_digit());
+        is_status.then(|| rest.split('"').next().unwrap_or_default())
+    });
+    let codes: BTreeSet<_> = codes.collect();
+    assert!(codes.len() > 10, "only these codes were found: {codes:?}");
+    let readme = read(&root().join("README.md"));
+    let missing: Vec<_> = codes.into_iter().filter(|code| !readme.contains(&format!("`{code}`"))).collect();
+    assert!(missing.is_empty(), "README.md says nothing of {missing:?}");
+}
+
+#[test]
+fn documents_name_only_targets_that_make_has() {
+    let makefile = read(&root().join("Makefile"));
+    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let text = read(&root().join(document));
+        // Fences are backticks too, and an odd number of them.
+        let code = text.split('`').skip(1).step_by(2);
+        for named in code.flat_map(|code| code.split("make ").skip(1)) {
+            let target = named.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap_or_default();
+            let is_there = target.is_empty() || makefile.contains(&format!("\n{target}: "));
+            assert!(is_there, "{document} names make {target}, which is not there");
+        }
+    }
+}
+
+#[test]
 fn documents_name_only_what_is_there() {
-    for document in ["README.md", "ARCHITECTURE.md"] {
+    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
         let text = read(&root().join(document));
         let names = text.split('`').skip(1).step_by(2).filter(|name| {
             let folder = name.split('/').next().unwrap_or_default();

@@ -6,6 +6,7 @@
 //! enough. None of `lambda_runtime`'s logging layers is used: `logs` does that.
 
 mod after;
+mod deadline;
 mod reply;
 
 pub use reply::{Fault, Outcome};
@@ -79,7 +80,7 @@ where
     let over_http = matches!(invocation, Invocation::Http(_));
     let outcome = handler(Event {
         invocation,
-        deadline: context.deadline(),
+        deadline: deadline::of(&context),
         function_name: context.env_config.function_name.clone(),
         request_id: context.request_id,
     });

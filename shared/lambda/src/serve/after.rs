@@ -53,7 +53,7 @@ where
         if invocation.body.trim_ascii().is_empty() {
             invocation.body = b"null"[..].into();
         }
-        let deadline = invocation.context.deadline();
+        let deadline = super::deadline::of(&invocation.context);
         let after = self.after.clone();
         let served = self.inner.call(invocation);
         Box::pin(async move {
