@@ -22,11 +22,11 @@ use crate::evaluation::Evaluator;
 use crate::events::Current;
 use crate::routes::Evaluated;
 
-/// How many evaluations wait to be worked off at most, which takes some 10 MB; more are dropped, and counted.
-const MOST_NOTED: usize = 50_000;
+/// How many evaluations that differ from the one before wait to be worked off at most; more are dropped, and counted.
+const MOST_NOTED: usize = 20_000;
 
 /// How many evaluations are handed to the client before a flush is waited for.
-const BATCH: usize = 1_000;
+const BATCH: usize = 500;
 
 /// What the client takes in: a batch, with room for the events of prerequisites and of new contexts.
 const CAPACITY: usize = 4 * BATCH;
@@ -83,11 +83,29 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    notes: Vec<(Arc<Evaluator>, Note)>,
+    notes: Vec<Noted>,
     counts: Counts,
     is_closed: bool,
     is_over: bool,
     is_idle: bool,
+}
+
+/// Evaluations in a row that do not differ.
+struct Noted {
+    evaluator: Arc<Evaluator>,
+    note: Note,
+    count: usize,
+}
+
+impl Noted {
+    /// Whether it is the same once more, as far as pointers tell: that is what a hot path asks for.
+    fn is_like(&self, evaluator: &Arc<Evaluator>, note: &Note) -> bool {
+        Arc::ptr_eq(&self.evaluator, evaluator)
+            && Arc::ptr_eq(&self.note.context, &note.context)
+            && Arc::ptr_eq(&self.note.flag, &note.flag)
+            && self.note.with_reason == note.with_reason
+            && self.note.default == note.default
+    }
 }
 
 impl Recorder {
@@ -113,6 +131,11 @@ impl Recorder {
     /// Takes note of an evaluation over this evaluator's items.
     pub fn record(&self, evaluator: &Arc<Evaluator>, note: Note) {
         let mut queue = self.shared.queue();
+        if let Some(last) = queue.notes.last_mut().filter(|last| last.is_like(evaluator, &note)) {
+            last.count += 1;
+            queue.counts.noted += 1;
+            return;
+        }
         if queue.notes.len() >= MOST_NOTED {
             if queue.counts.dropped == 0 {
                 tracing::warn!("evaluations come faster than their events can be sent; some events are dropped");
@@ -121,7 +144,7 @@ impl Recorder {
             return;
         }
         queue.counts.noted += 1;
-        queue.notes.push((Arc::clone(evaluator), note));
+        queue.notes.push(Noted { evaluator: Arc::clone(evaluator), note, count: 1 });
         if queue.is_idle {
             queue.is_idle = false;
             self.shared.changed.notify_all();
@@ -187,7 +210,7 @@ impl Worker {
     }
 
     /// Waits for evaluations, and a little longer for more of them.
-    fn wait(&self) -> (Vec<(Arc<Evaluator>, Note)>, bool) {
+    fn wait(&self) -> (Vec<Noted>, bool) {
         let mut queue = self.shared.queue();
         while queue.notes.is_empty() && !queue.is_closed {
             queue.is_idle = true;
@@ -206,23 +229,25 @@ impl Worker {
 
     /// Evaluations over the items at hand come first; all others are attributed to the newest items, which are the only
     /// others unless flags change more often than every [`GATHERING`].
-    fn work_off(&mut self, notes: Vec<(Arc<Evaluator>, Note)>) {
+    fn work_off(&mut self, notes: Vec<Noted>) {
         let current = Arc::clone(&self.items.read().unwrap_or_else(PoisonError::into_inner));
-        let (now, later): (Vec<_>, Vec<_>) = notes.into_iter().partition(|(items, _)| Arc::ptr_eq(items, &current));
-        self.evaluate(now.into_iter().map(|(_, note)| note));
-        if let Some((newest, _)) = later.last() {
-            *self.items.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(newest);
+        let (now, later): (Vec<_>, Vec<_>) =
+            notes.into_iter().partition(|noted| Arc::ptr_eq(&noted.evaluator, &current));
+        self.evaluate(&now);
+        if let Some(newest) = later.last() {
+            *self.items.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&newest.evaluator);
             std::thread::sleep(REMEMBERED + REMEMBERED / 10);
-            self.evaluate(later.into_iter().map(|(_, note)| note));
+            self.evaluate(&later);
         }
     }
 
-    fn evaluate(&mut self, notes: impl Iterator<Item = Note>) {
-        for Note { context, flag, default, with_reason } in notes {
-            if with_reason {
-                self.client.variation_detail(&context, &flag, default);
+    fn evaluate(&mut self, notes: &[Noted]) {
+        for note in notes.iter().flat_map(|noted| std::iter::repeat_n(&noted.note, noted.count)) {
+            let Note { context, flag, default, with_reason } = note;
+            if *with_reason {
+                self.client.variation_detail(context, flag, default.clone());
             } else {
-                self.client.variation(&context, &flag, default);
+                self.client.variation(context, flag, default.clone());
             }
             self.unflushed += 1;
             if self.unflushed >= BATCH {
