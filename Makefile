@@ -141,7 +141,7 @@ bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, 
 	tests/interop/install
 	tests/interop/install-redis || echo "without a redis-server overrides are not measured" >&2
 	tests/interop/install-server
-	cargo build --release --locked $(FUNCTIONS) -p relay-override -p prefork-server
+	cargo build --release --locked $(FUNCTIONS) -p relay-override -p env-sync -p prefork-server
 	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
 .PHONY: clean
