@@ -32,16 +32,16 @@ async fn drill() -> Result<()> {
     before(&stage, &timeline).await?;
     outage(&stage, &timeline).await?;
     return_to_launchdarkly(&stage, &timeline).await?;
-    timeline.chapter("LaunchDarkly, Redis and table: everything is equal again.");
+    Timeline::chapter("LaunchDarkly, Redis and table: everything is equal again.");
     Ok(())
 }
 
 async fn before(stage: &Stage, timeline: &Timeline) -> Result<()> {
-    timeline.chapter("Before");
+    Timeline::chapter("Before");
     timeline.tell("store", "has filled the table from LaunchDarkly");
     match &stage.redis {
         Some(redis) => {
-            timeline.tell("redis", &format!("{} holds the same, as a Relay Proxy fills it", redis.address()))
+            timeline.tell("redis", &format!("{} holds the same, as a Relay Proxy fills it", redis.address()));
         }
         None => timeline.tell("redis", "no redis-server on this machine: only the half with the table is played"),
     }
@@ -51,7 +51,7 @@ async fn before(stage: &Stage, timeline: &Timeline) -> Result<()> {
 }
 
 async fn outage(stage: &Stage, timeline: &Timeline) -> Result<()> {
-    timeline.chapter("03:12, LaunchDarkly goes dark, and the new checkout loses orders");
+    Timeline::chapter("03:12, LaunchDarkly goes dark, and the new checkout loses orders");
     for endpoint in [Endpoint::Polling, Endpoint::Rest, Endpoint::Stream, Endpoint::Events] {
         stage.pipeline.launchdarkly.misbehave(Misbehaviour::status(503).at(endpoint));
     }
@@ -74,7 +74,7 @@ async fn outage(stage: &Stage, timeline: &Timeline) -> Result<()> {
 }
 
 async fn return_to_launchdarkly(stage: &Stage, timeline: &Timeline) -> Result<()> {
-    timeline.chapter("04:40, LaunchDarkly is back, and somebody has edited search-ranking there");
+    Timeline::chapter("04:40, LaunchDarkly is back, and somebody has edited search-ranking there");
     let launchdarkly = &stage.pipeline.launchdarkly;
     launchdarkly.behave();
     let edit = launchdarkly.set_field(ItemKind::Flag, "search-ranking", "fallthrough", json!({"variation": 1}));

@@ -14,7 +14,7 @@ impl Timeline {
     }
 
     /// A heading: what the time after it is about.
-    pub(crate) fn chapter(&self, title: &str) {
+    pub(crate) fn chapter(title: &str) {
         println!("\n{title}");
     }
 
