@@ -150,7 +150,7 @@ fn pass_on(mut client: TcpStream, table: SocketAddr, word: &str, reached: impl F
     let mut server = TcpStream::connect(table).unwrap();
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     std::thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 16_384];
     let mut is_stalled = false;
     while let Ok(length @ 1..) = client.read(&mut buffer) {
         if buffer[..length].windows(word.len()).any(|bytes| bytes == word.as_bytes()) {
