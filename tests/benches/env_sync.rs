@@ -75,7 +75,7 @@ pub(crate) async fn measure(flags: usize, runs: usize) -> Result<Report> {
 }
 
 fn ours() -> Result<Daemon> {
-    Ok(Daemon { name: "env-sync", program: binary("env-sync")?, arguments: Vec::new() })
+    Ok(Daemon { name: "env-sync", program: std::path::absolute(binary("env-sync")?)?, arguments: Vec::new() })
 }
 
 fn python() -> Result<Daemon> {
