@@ -1,7 +1,8 @@
 //! `env-sync` beside the daemon that everybody would write first: LaunchDarkly's Python SDK and python-dotenv.
 //!
 //! Both follow the same stand-in with the same flags, without debounce, into a file in memory, and take turns. A change
-//! is timed from the moment the stand-in has it to the moment a reader of the file sees it.
+//! is timed from the moment the stand-in is told to the moment a reader of the file sees it, so the stand-in's own work is
+//! in both figures.
 
 use crate::report::Report;
 use crate::sample::{cpu_of_running, median, median_bytes, resident};
@@ -127,8 +128,8 @@ impl Running {
     }
 
     fn change(&self, standin: &Standin, number: usize) -> Result<Duration> {
-        standin.upsert_flag(&flag(0, &value(number)))?;
         let since = Instant::now();
+        standin.upsert_flag(&flag(0, &value(number)))?;
         self.until(&value(number))?;
         Ok(since.elapsed())
     }
