@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn the_emulators_duration_is_counted_from_now() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_763_700_000);
-        assert_eq!(after(Duration::from_millis(600_000), now), now + Duration::from_mins(10));
+        let now = UNIX_EPOCH + Duration::from_millis(1_763_700_000_123);
+        assert_eq!(after(Duration::from_mins(10), now), now + Duration::from_mins(10));
     }
 }
