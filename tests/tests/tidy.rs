@@ -87,7 +87,7 @@ fn the_readme_says_what_to_do_about_every_error_of_store() {
     let failures = read(&root().join("functions/store/src/failure.rs"));
     let failures = failures.split("\n#[cfg(test)]").next().unwrap_or_default();
     // As in `(502, "payload-empty")`.
-    let codes = failures.split("(").filter_map(|text| text.split_once(", \"")).filter_map(|(status, rest)| {
+    let codes = failures.split('(').filter_map(|text| text.split_once(", \"")).filter_map(|(status, rest)| {
         let is_status = status.len() == 3 && status.chars().all(|c| c.is_ascii_digit());
         is_status.then(|| rest.split('"').next().unwrap_or_default())
     });
