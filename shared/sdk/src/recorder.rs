@@ -2,8 +2,8 @@
 //!
 //! [`Recorder::record`] only takes note; a thread of its own has the client evaluate what was noted once more, over the
 //! very items that were evaluated, which makes the client's events. Two things of the client need care. It drops what
-//! comes in faster than it works it off, so after every [`BATCH`] evaluations a flush is waited for. And it decodes
-//! flags anew unless it may remember them: it may, for [`REMEMBERED`], and where the items change nothing is handed to
+//! comes in faster than it works it off, so after every `BATCH` evaluations a flush is waited for. And it decodes
+//! flags anew unless it may remember them: it may, for `REMEMBERED`, and where the items change nothing is handed to
 //! it until it has forgotten.
 
 use std::collections::HashMap;
@@ -228,7 +228,7 @@ impl Worker {
     }
 
     /// Evaluations over the items at hand come first; all others are attributed to the newest items, which are the only
-    /// others unless flags change more often than every [`GATHERING`].
+    /// others unless flags change more often than every `GATHERING`.
     fn work_off(&mut self, notes: Vec<Noted>) {
         let current = Arc::clone(&self.items.read().unwrap_or_else(PoisonError::into_inner));
         let (now, later): (Vec<_>, Vec<_>) =
