@@ -228,6 +228,8 @@ impl Daemon {
 
 async fn at(time: Option<Timer>) {
     match time {
+        // The timer would round up to its next millisecond.
+        Some(time) if time <= Timer::now() => {}
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
