@@ -126,3 +126,15 @@ fn documents_name_only_what_is_there() {
         }
     }
 }
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let sources: String = files("rs").iter().map(|path| read(path)).collect();
+    let text = read(&root().join("docs/guarantees.md"));
+    let is_test =
+        |name: &&str| name.len() > 20 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let named: Vec<_> = text.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 20, "only these tests were found: {named:?}");
+    let missing: Vec<_> = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/guarantees.md names tests that are not there: {missing:?}");
+}
