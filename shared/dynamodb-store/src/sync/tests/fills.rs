@@ -3,7 +3,8 @@
 use std::task::Poll;
 
 use super::scenarios::{SETTINGS, assert_holds, flag, sync};
-use super::world::{Fault, World, poll};
+use super::table::Fault;
+use super::world::{World, poll};
 use crate::sync::{Outcome, Request, SyncError, Syncer, Thoroughness};
 use crate::table::Lease;
 

@@ -13,7 +13,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::checker::Checker;
-use super::world::{Bug, DYNAMODB, Fault, World};
+use super::table::{Bug, DYNAMODB, Fault};
+use super::world::World;
 use crate::sync::{Change, Named, Request, Settings, Syncer, Thoroughness};
 use crate::table::Limits;
 

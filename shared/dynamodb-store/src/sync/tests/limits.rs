@@ -1,7 +1,8 @@
 //! Stories at the limits of what one request takes, on both sides of each.
 
 use super::scenarios::{assert_holds, filled, flag, sync};
-use super::world::{DYNAMODB, World};
+use super::table::DYNAMODB;
+use super::world::World;
 use crate::layout::{MAX_BATCH_PUTS, MAX_DELTA_BYTES, MAX_TRANSACTION_ACTIONS, MAX_TRANSACTION_BYTES};
 use crate::sync::Thoroughness;
 

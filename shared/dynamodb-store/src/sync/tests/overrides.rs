@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use flagcache_payload::{Items, Kind};
 
 use super::scenarios::{assert_holds, filled, flag, sync, webhook};
-use super::world::{Fault, World, json};
+use super::table::Fault;
+use super::world::{World, json};
 use crate::overrides::{EditError, Edited, FlagEdit, edit_flag, read_flag};
 use crate::sync::{Change, Outcome, SyncError, Thoroughness};
 use crate::table::Lease;

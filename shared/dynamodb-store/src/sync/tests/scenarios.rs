@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use flagcache_payload::{ItemId, Items, Kind};
 
-use super::world::{Fault, World, json};
+use super::table::Fault;
+use super::world::{World, json};
 use crate::sync::{Change, Named, Outcome, Request, Settings, Summary, SyncError, Syncer, Thoroughness};
 use crate::table::Lease;
 
