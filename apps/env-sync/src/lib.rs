@@ -4,7 +4,7 @@
 //! - [`names`], [`value`], [`relevance`], [`pace`], [`diff`]: what flags are called, what they come to, what matters to
 //!   them, when to write, what a dry run shows; pure.
 //! - [`values`]: the managed flags and what they came to last.
-//! - [`file`]: reading, replacing, copying and locking the file.
+//! - [`mod@file`]: reading, replacing, copying and locking the file.
 //! - [`daemon`]: the loop that puts it all together.
 //! - [`reload`], [`status`], [`analytics`]: what follows a change, and who is told.
 //! - [`cli`], [`settings`], [`log`], [`exit`]: what the user says and gets.

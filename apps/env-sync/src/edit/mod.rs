@@ -1,7 +1,7 @@
 //! The pure heart: a file's bytes and what it should say in, the edited bytes out.
 //!
 //! A file is edited, never rewritten: what is not ours stays byte for byte, in its place. Each format knows where its
-//! assignments lie ([`Binding`]), whether one already says a value, and how a value is spelled; the splicing is the same
+//! assignments lie (`Binding`), whether one already says a value, and how a value is spelled; the splicing is the same
 //! for all of them. A name that stands several times is set everywhere, as python-dotenv's `set_key` does. No I/O here.
 
 pub mod docker;
