@@ -200,7 +200,8 @@ impl Held {
             }
             return Ok(self.write_item(table, item, guard).await);
         };
-        let mut next = Head { nonce: clock.draw(), ..next_head(head, held_version, item, wanted.is_launchdarklys) };
+        let edited = next_head(head, held_version, item, wanted.is_launchdarklys);
+        let mut next = Head { nonce: clock.draw(), heard_by_ms: clock.now_ms(), ..edited };
         if !fits && !next.too_large.contains(&self.id.key) {
             next.too_large.push(self.id.key.clone());
         }

@@ -11,7 +11,7 @@ use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
 use super::memory::Memory;
 use super::outcome::{summary, unchanged};
 use super::plan::{Circumstances, kept, overrides_replaced, plan};
-use super::survey::Survey;
+use super::survey::{Survey, Trusting};
 use super::write::{take_over, write};
 use super::{Clock, Fetched, Outcome, Request, Settings, Summary, SyncError, Thoroughness, Upstream};
 use crate::snapshot::{Base, Snapshot};
@@ -247,6 +247,7 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             head,
             etag: answer.etag.clone(),
             fetched_at_ms: answer.asked_at_ms,
+            heard_by_ms: self.clock.now_ms(),
             inited,
             new_lineage: self.clock.draw(),
             nonce: self.clock.draw(),
@@ -364,19 +365,6 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
     fn jitter(&self, attempt: u32) -> Duration {
         let longest = 20_u64 << attempt.min(6);
         Duration::from_millis(1 + self.clock.draw() % longest)
-    }
-}
-
-/// A head as what is held, where no answer is at hand.
-struct Trusting<'a>(&'a Head);
-
-impl super::judge::Held for Trusting<'_> {
-    fn tombstone(&self, id: &flagcache_payload::ItemId) -> Option<crate::snapshot::Tombstone> {
-        self.0.delta.tombstone(id)
-    }
-
-    fn synced_at_ms(&self) -> Option<u64> {
-        Some(self.0.synced_at_ms)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) trait Held {
     fn tombstone(&self, id: &ItemId) -> Option<Tombstone>;
     /// When the payload held was asked for, in milliseconds since the Unix epoch.
     fn synced_at_ms(&self) -> Option<u64>;
+    /// Whether what is held of an item had certainly been heard of before that time, in milliseconds since the Unix epoch.
+    fn is_from_before(&self, id: &ItemId, ms: u64) -> bool;
 }
 
 /// By what the changes named are looked for where no answer is at hand.
@@ -167,13 +169,22 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether a webhook named the deletion of what is held. One that is older than that does not count: it may be about
-    /// an earlier item of the same key.
+    /// an earlier item of the same key. Without a version only the time tells, and when the payload held was asked for
+    /// is not enough: while it was under way the item may have been deleted and created anew.
     fn names_deletion(&self, id: &ItemId, old: u64, held: &impl Held) -> bool {
         self.named().iter().any(|named| {
             named.id == *id
                 && named.change == Change::Deleted
-                && named.version.map_or_else(|| !self.happened_before(held.synced_at_ms()), |version| version >= old)
+                && named.version.map_or_else(|| self.is_from_before_the_change(id, held), |version| version >= old)
         })
+    }
+
+    fn is_from_before_the_change(&self, id: &ItemId, held: &impl Held) -> bool {
+        match self.thoroughness {
+            Thoroughness::Quick { changed_at_ms: Some(changed), .. } => held.is_from_before(id, *changed),
+            // Nothing says when it was; whoever names a deletion without a time is taken at their word.
+            _ => true,
+        }
     }
 
     /// Whether a webhook named a change of what is buried that came after the burial (it was created anew, or taken out of

@@ -65,6 +65,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) etag: Option<String>,
     /// When the payload was asked for.
     pub(super) fetched_at_ms: u64,
+    /// By when payload and survey had been read.
+    pub(super) heard_by_ms: u64,
     /// Whether the mark is there that the table is filled.
     pub(super) inited: bool,
     /// The lineage of a first head.
@@ -166,6 +168,7 @@ impl<'a> Draft<'a> {
             nonce: circumstances.nonce,
             etag: circumstances.etag.filter(|_| kept.is_empty()),
             synced_at_ms: circumstances.fetched_at_ms,
+            heard_by_ms: circumstances.heard_by_ms,
             totals: Totals { flags: total(Kind::Flag), segments: total(Kind::Segment) },
             too_large: too_large.map(|item| item.key.to_owned()).collect(),
             base: previous.and_then(|head| head.base),

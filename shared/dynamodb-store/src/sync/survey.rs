@@ -194,6 +194,30 @@ impl Held for Survey<'_> {
     fn synced_at_ms(&self) -> Option<u64> {
         self.head.map(|head| head.synced_at_ms)
     }
+
+    fn is_from_before(&self, id: &ItemId, ms: u64) -> bool {
+        let in_snapshot = self.snapshot.and_then(|snapshot| snapshot.version(id));
+        // What is newer in the table than in the snapshot came from somebody else, nobody knows when.
+        let in_table = self.found.as_ref().and_then(|found| found.get(id)).map(|found| self.held_version(id, found));
+        self.head.is_some_and(|head| head.heard_by_ms < ms) && in_table <= in_snapshot
+    }
+}
+
+/// A head as what is held, where no answer is at hand.
+pub(super) struct Trusting<'a>(pub(super) &'a Head);
+
+impl Held for Trusting<'_> {
+    fn tombstone(&self, id: &ItemId) -> Option<Tombstone> {
+        self.0.delta.tombstone(id)
+    }
+
+    fn synced_at_ms(&self) -> Option<u64> {
+        Some(self.0.synced_at_ms)
+    }
+
+    fn is_from_before(&self, _: &ItemId, ms: u64) -> bool {
+        self.0.heard_by_ms < ms
+    }
 }
 
 /// The differences as they are without overrides: what is held counts as of the version that it had at LaunchDarkly, so

@@ -25,6 +25,7 @@ const GENERATION: &str = "generation";
 const LINEAGE: &str = "lineage";
 const ETAG: &str = "etag";
 const SYNCED_AT: &str = "syncedAtMs";
+const HEARD_BY: &str = "heardByMs";
 const FLAGS: &str = "flags";
 const SEGMENTS: &str = "segments";
 const TOO_LARGE: &str = "tooLarge";
@@ -95,6 +96,7 @@ pub(super) fn head(layout: &Layout, head: &Head) -> Attributes {
     put(LINEAGE, number(head.lineage));
     put(NONCE, number(head.nonce));
     put(SYNCED_AT, number(head.synced_at_ms));
+    put(HEARD_BY, number(head.heard_by_ms));
     put(FLAGS, number(head.totals.flags));
     put(SEGMENTS, number(head.totals.segments));
     if let Some(etag) = &head.etag {
@@ -158,6 +160,8 @@ fn read_known_head(attributes: &Attributes) -> Result<Head, String> {
         nonce: field(attributes, NONCE)?,
         etag: attributes.get(ETAG).and_then(|etag| etag.as_s().ok()).cloned(),
         synced_at_ms: field(attributes, SYNCED_AT)?,
+        // A head without it is of unknown age, and no deletion named is certain to have come after it.
+        heard_by_ms: optional(attributes, HEARD_BY)?.unwrap_or(u64::MAX),
         totals: Totals { flags: field(attributes, FLAGS)?, segments: field(attributes, SEGMENTS)? },
         too_large: strings(attributes.get(TOO_LARGE)),
         base,
@@ -247,6 +251,7 @@ mod tests {
             nonce: 7,
             etag: Some("\"e\"".into()),
             synced_at_ms: 1_700_000_000_000,
+            heard_by_ms: 1_700_000_000_250,
             totals: Totals { flags: 3, segments: 1 },
             too_large: vec!["big".into()],
             base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000, checksum: 9 }),

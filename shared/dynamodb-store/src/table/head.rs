@@ -23,6 +23,9 @@ pub struct Head {
     pub etag: Option<String>,
     /// When the payload of this generation was asked for, in milliseconds since the Unix epoch.
     pub synced_at_ms: u64,
+    /// By when all that this generation holds had been heard of, in milliseconds since the Unix epoch: what LaunchDarkly
+    /// did later is not in it.
+    pub heard_by_ms: u64,
     /// How many items the snapshot holds.
     pub totals: Totals,
     /// The bare keys of items that do not fit into the official layout.

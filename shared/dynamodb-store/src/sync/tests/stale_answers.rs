@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::scenarios::{SETTINGS, assert_holds, filled, flag, sync, sync_with, webhook};
-use crate::sync::{Change, Outcome, Settings, SyncError, Thoroughness};
+use super::world::poll;
+use crate::sync::{Change, Outcome, Request, Settings, SyncError, Syncer, Thoroughness};
 
 #[test]
 fn a_named_deletion_is_not_taken_for_done_because_an_old_answer_is_not_modified() {
@@ -63,6 +64,28 @@ fn an_old_answer_is_not_taken_for_the_flag_that_was_created_anew() {
         assert!(sync(&world, created).unwrap().fresh, "version {version:?}");
         assert_holds(&world, &[("a", 1), ("b", 1)]);
     }
+}
+
+#[test]
+fn a_late_deletion_spares_the_flag_that_was_created_anew_while_the_answer_held_was_under_way() {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    let syncer = Syncer::new(world.clone(), world.clone(), world.clone(), SETTINGS);
+    let thoroughness = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
+    let request = Request { thoroughness, deadline_ms: world.state().now_ms + 60_000 };
+    let mut slow = Box::pin(syncer.sync(&request));
+    let reads_the_head_and_asks = [poll(slow.as_mut()), poll(slow.as_mut())];
+    assert!(reads_the_head_and_asks.iter().all(std::task::Poll::is_pending));
+    world.pass_time(10);
+    world.unset(&flag("a"));
+    let deleted = webhook(&world, "a", Change::Deleted, None);
+    world.pass_time(500);
+    world.set(flag("a"), 3);
+    world.run(slow).unwrap();
+    assert_holds(&world, &[("a", 3), ("b", 1)]);
+    // What the deletion's webhook meets is from between the two, and lists no `a`.
+    world.state().lags = vec![300];
+    assert_eq!(sync(&world, deleted).unwrap().flags.deleted, 0);
+    assert_holds(&world, &[("a", 3), ("b", 1)]);
 }
 
 #[test]
