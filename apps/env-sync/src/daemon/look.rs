@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Daemon, locked};
 use crate::diff;
 use crate::exit::Exit;
+use crate::file::lock::LockError;
 use crate::file::{self, Applied, FileError};
 use crate::reload::chain;
 use crate::reload::child::Supervised;
@@ -36,14 +37,9 @@ impl Daemon {
 
     /// Brings the file to the values.
     pub(super) fn look(&mut self, now: Instant) -> Looked {
-        if self.lock.is_none() {
-            match locked(&self.path) {
-                Ok(lock) => self.lock = lock,
-                Err(error) => {
-                    tracing::error!("{error}");
-                    return Looked::Forbidden;
-                }
-            }
+        if let Err(error) = self.hold_lock() {
+            tracing::error!("{error}");
+            return Looked::Forbidden;
         }
         match file::apply(&self.settings.file, &self.values.assignments()) {
             Ok(applied) => self.applied(&applied, now),
@@ -54,10 +50,20 @@ impl Daemon {
         }
     }
 
+    /// What could not be locked at the start is locked as soon as it can be.
+    fn hold_lock(&mut self) -> Result<(), LockError> {
+        match &mut self.lock {
+            Some(lock) => lock.settle(&self.path)?,
+            None => self.lock = locked(&self.path)?,
+        }
+        Ok(())
+    }
+
     fn failed(&mut self, error: &FileError, now: Instant) {
         let problem = chain(error);
         self.pace.failed(now);
-        tracing::error!("{problem}; it is tried again");
+        let outlook = if self.settings.mode == Mode::Once { "nothing was written" } else { "it is tried again" };
+        tracing::error!("{problem}; {outlook}");
         systemd::text(&problem);
         self.status.update(|facts| {
             facts.write_failures += 1;

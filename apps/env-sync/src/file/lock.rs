@@ -3,7 +3,7 @@
 //! The file itself cannot carry the lock, as it is replaced by every change. So a file beside it does, which the kernel
 //! unlocks however its holder ends; its name is none that backups have. It is deleted at the end, under the lock, and
 //! who finds that the file he locked has been deleted looks again. Where the directory cannot be written, the file
-//! itself is locked: it can only be a mount then, and those are written in place.
+//! itself is locked, which is good for as long as nobody replaces it: a mount, or until the directory can be written.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -32,25 +32,48 @@ pub struct Lock {
     beside: Option<PathBuf>,
 }
 
+impl Lock {
+    /// Takes the lock beside where it could not be had before: the one on the file itself goes when that is replaced.
+    pub fn settle(&mut self, path: &Path) -> Result<(), LockError> {
+        if self.beside.is_none() {
+            match lock_beside(path) {
+                Ok(lock) => *self = lock,
+                Err(LockError::Failed(..)) => {}
+                Err(taken @ LockError::Taken(_)) => return Err(taken),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Locks a file whose symlinks have been followed.
 pub fn lock(path: &Path) -> Result<Lock, LockError> {
+    lock_beside(path).or_else(|error| match (error, File::open(path)) {
+        (LockError::Failed(..), Ok(file)) => {
+            take(&file, path)?;
+            Ok(Lock { _file: file, beside: None })
+        }
+        (error, _) => Err(error),
+    })
+}
+
+fn lock_beside(path: &Path) -> Result<Lock, LockError> {
     let beside = beside(path);
     loop {
-        let (file, is_beside) =
-            match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside) {
-                Ok(file) => (file, true),
-                Err(error) => match File::open(path) {
-                    Ok(file) => (file, false),
-                    Err(_) => return Err(LockError::Failed(beside, error)),
-                },
-            };
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(LockError::Taken(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(LockError::Failed(path.to_owned(), error)),
-            Ok(()) if is_beside && !is_still_there(&file, &beside) => {}
-            Ok(()) => return Ok(Lock { _file: file, beside: is_beside.then_some(beside) }),
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
+        let file = opened.map_err(|error| LockError::Failed(beside.clone(), error))?;
+        take(&file, path)?;
+        if is_still_there(&file, &beside) {
+            return Ok(Lock { _file: file, beside: Some(beside) });
         }
     }
+}
+
+fn take(file: &File, path: &Path) -> Result<(), LockError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => LockError::Taken(path.to_owned()),
+        TryLockError::Error(error) => LockError::Failed(path.to_owned(), error),
+    })
 }
 
 fn beside(path: &Path) -> PathBuf {

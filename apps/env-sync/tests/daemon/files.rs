@@ -173,3 +173,26 @@ async fn a_directory_in_the_files_place_is_left_alone() {
     std::fs::remove_dir(stage.path(".env")).unwrap();
     until(|| stage.path(".env").is_file(), || "the file".to_owned()).await;
 }
+
+#[tokio::test]
+async fn the_second_is_refused_also_where_the_lock_could_not_be_made_at_the_start() {
+    let stage = Stage::new().await;
+    stage.write(".env", "A=a\nB=b\nC=c\n");
+    // Nobody can make a file where a directory is.
+    std::fs::create_dir(stage.path("..env.env-sync-lock")).unwrap();
+    let daemon = stage.start(&[]);
+    daemon.says("the file is right as it is").await;
+    std::fs::remove_dir(stage.path("..env.env-sync-lock")).unwrap();
+    stage.set("A", &json!("z"));
+    stage.reads(".env", "A=z\nB=b\nC=c\n").await;
+    let (code, _, log) = stage.run(&["--once"]).await;
+    assert!(code == 1 && log.contains("another env-sync keeps `.env`"), "{code} {log}");
+}
+
+#[tokio::test]
+async fn once_does_not_promise_to_try_again() {
+    let stage = Stage::new().await;
+    let (code, _, log) = stage.run(&["--once", "--env-file-path", "nowhere/.env"]).await;
+    assert!(code == 1 && log.contains("No such file or directory") && log.contains("; nothing was written"), "{log}");
+    assert!(!log.contains("tried again"), "{log}");
+}
