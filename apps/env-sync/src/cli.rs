@@ -26,9 +26,9 @@ Examples:
   LD_SDK_KEY=sdk-… env-sync --once --all --types any --format json --env-file-path flags.json
   LD_SDK_KEY=sdk-… env-sync --dry-run
 
-The file is edited in place of its lines: comments, order, `export` and lines of others stay. It is replaced
-atomically, has mode 0600 unless --mode says otherwise, and is left alone while nothing changes.
-While LaunchDarkly cannot be reached, the last known values stay.
+The file is edited, not rewritten: comments, order, `export` and lines of others stay.
+It is replaced atomically, has mode 0600 unless --mode says otherwise, and is left alone
+while nothing changes. While LaunchDarkly cannot be reached, the last known values stay.
 
 Signals:
   SIGTERM, SIGINT   write what is pending, send events, end
@@ -36,7 +36,8 @@ Signals:
 
 Exit codes:
   0  stopped by a signal; --once or --dry-run done
-  1  LaunchDarkly refuses the SDK key; another env-sync keeps the file; --once could not do all it should
+  1  LaunchDarkly refuses the SDK key; another env-sync keeps the file; --once could not do
+     all it should
   2  usage or configuration; nothing was touched
   with a COMMAND: the command's own code, or 128 and the signal that ended it";
 
@@ -174,6 +175,10 @@ pub struct Cli {
     /// DEBUG, INFO, WARNING, ERROR or CRITICAL
     #[arg(long, env = "LOG_LEVEL", hide_env_values = true, value_name = "LEVEL", default_value = "INFO")]
     pub log_level: String,
+
+    /// LaunchDarkly's polling service, if not LaunchDarkly's own; checked, but not asked while there is a stream
+    #[arg(long, env = "LAUNCHDARKLY_BASE_URI", hide_env_values = true, value_name = "URI")]
+    pub base_uri: Option<String>,
 
     /// LaunchDarkly's stream, if not LaunchDarkly's own
     #[arg(long, env = "LAUNCHDARKLY_STREAM_URI", hide_env_values = true, value_name = "URI")]

@@ -202,6 +202,9 @@ fn key(cli: &Cli) -> Result<SdkKey, SettingsError> {
 
 fn endpoints(cli: &Cli) -> Result<Endpoints, SettingsError> {
     let mut endpoints = Endpoints::default();
+    if let Some(uri) = &cli.base_uri {
+        endpoints.base = Endpoint::new("LAUNCHDARKLY_BASE_URI (--base-uri)", uri)?;
+    }
     if let Some(uri) = &cli.stream_uri {
         endpoints.stream = Endpoint::new("LAUNCHDARKLY_STREAM_URI (--stream-uri)", uri)?;
     }
@@ -222,7 +225,9 @@ fn names(cli: &Cli) -> Result<Names, SettingsError> {
         let pair = entry.split_once('=').map(|(flag, name)| (flag.trim(), name.trim()));
         match pair {
             Some((flag, name)) if !flag.is_empty() && is_legal_name(name) => {
-                map.insert(flag.to_owned(), name.to_owned());
+                if map.insert(flag.to_owned(), name.to_owned()).is_some_and(|other| other != name) {
+                    return Err(refused("--map", entry, "given once for each flag"));
+                }
             }
             _ => return Err(refused("--map", entry, "FLAG=NAME with a name of ASCII letters, digits and `_`")),
         }

@@ -183,6 +183,8 @@ async fn wrong_settings_are_told_by_name_and_touch_nothing() {
         ("FLAGS", " , ", &[], "FLAGS (--flags) is ` , `; it may be flag keys separated by commas"),
         ("FLAGS", "A,my-flag", &[], "flag `my-flag` cannot be a variable's name; give it one with --map my-flag=NAME"),
         ("LAUNCHDARKLY_STREAM_URI", "nowhere", &[], "LAUNCHDARKLY_STREAM_URI (--stream-uri) is `nowhere`"),
+        ("LAUNCHDARKLY_BASE_URI", "nowhere", &[], "LAUNCHDARKLY_BASE_URI (--base-uri) is `nowhere`"),
+        ("LD_CONTEXT_KEY", "x", &["--map", "A=X", "--map", "A=Y"], "--map is `A=Y`; it may be given once"),
         ("LD_CONTEXT_KEY", "x", &["--map", "A"], "--map is `A`; it may be FLAG=NAME"),
         ("LD_CONTEXT_KEY", "x", &["--map", "A=B"], "flags `B` and `A` would both be the variable B"),
         ("LD_CONTEXT_KEY", "x", &["--listen", "here"], "--listen is `here`; it may be an address and a port"),
