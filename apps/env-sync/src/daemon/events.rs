@@ -3,13 +3,13 @@
 //! Signals come first and a due write comes before further changes, so that no storm holds up either.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flagcache_sdk::connection::State;
 use flagcache_sdk::observable::Change;
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
-use tokio::time::{Instant as Timer, sleep_until};
+use tokio::time::{Instant as Timer, sleep_until, timeout_at};
 
 use super::Daemon;
 use super::look::Looked;
@@ -18,6 +18,11 @@ use crate::exit::Exit;
 use crate::reload::child::Supervised;
 use crate::settings::Mode;
 use crate::status::{self, systemd};
+
+/// After how long without a further change the stream has nothing more on its way.
+const QUIET: Duration = Duration::from_millis(50);
+/// And how long an endless storm may hold up the end.
+const LAST_CHANGES: Duration = Duration::from_millis(500);
 
 /// One of the things that can happen.
 enum Event {
@@ -212,16 +217,15 @@ impl Daemon {
         }
     }
 
-    /// What the stream has brought but nobody has looked at.
+    /// What was on its way when the end came: a change that was made before the signal is not lost to it.
     pub(super) async fn take_in_the_last_changes(&mut self) {
-        let changes = tokio::select! {
-            biased;
-            changes = self.subscription.changed() => changes,
-            () = std::future::ready(()) => None,
-        };
-        let changes = changes.filter(|_| self.progress.is_initialized);
-        if changes.is_some_and(|changes| self.values.note(changes)) {
-            self.pace.event(Instant::now());
+        let until = Timer::now() + LAST_CHANGES;
+        while self.progress.is_initialized {
+            let quiet = until.min(Timer::now() + QUIET);
+            let Ok(Some(changes)) = timeout_at(quiet, self.subscription.changed()).await else { return };
+            if self.values.note(changes) {
+                self.pace.event(Instant::now());
+            }
         }
     }
 }

@@ -143,7 +143,9 @@ impl Daemon {
     /// Writes what is pending, ends what was started, sends the last events.
     async fn end(mut self, exit: Exit) -> Exit {
         systemd::stopping();
-        self.take_in_the_last_changes().await;
+        if self.settings.mode == Mode::Follow {
+            self.take_in_the_last_changes().await;
+        }
         if self.progress.is_initialized && self.settings.mode == Mode::Follow && self.pace.is_pending() {
             self.evaluate_and_look(Instant::now());
         }

@@ -118,6 +118,23 @@ async fn a_burst_is_written_at_its_end_and_a_signal_does_not_lose_it() {
 }
 
 #[tokio::test]
+async fn a_change_that_has_arrived_with_the_signal_is_written() {
+    let stage = Stage::new().await;
+    let mut daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    // Streams are served in the order of their opening: what the second has, the first was sent.
+    let _witness = stage.start(&["--env-file-path", "witness.env"]);
+    stage.reads("witness.env", "A=a\nB=b\nC=c\n").await;
+    daemon.signal(Signal::STOP);
+    stage.set("A", &json!("z"));
+    stage.reads("witness.env", "A=z\nB=b\nC=c\n").await;
+    daemon.signal(Signal::TERM);
+    daemon.signal(Signal::CONT);
+    assert_eq!(daemon.ended().await, 0);
+    assert_eq!(stage.text(".env"), "A=z\nB=b\nC=c\n");
+}
+
+#[tokio::test]
 async fn sigint_ends_it_as_well_and_hangup_repairs_the_file() {
     let stage = Stage::new().await;
     let mut daemon = stage.start(&[]);
