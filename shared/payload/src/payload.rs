@@ -24,6 +24,9 @@ pub enum PayloadError {
     /// The body is no JSON object of the expected shape; the source says where.
     #[error("the payload is not valid JSON of the expected shape")]
     Shape(#[source] serde_json::Error),
+    /// The body is a JSON array.
+    #[error("the payload is an array, not an object")]
+    Array,
     /// The body has no `flags` object at all.
     #[error("the payload has no `flags` object")]
     NoFlags,
@@ -70,6 +73,10 @@ impl Payload {
     pub fn parse(body: Bytes) -> Result<Self, PayloadError> {
         let text =
             std::str::from_utf8(&body).map_err(|error| PayloadError::NotText { valid_up_to: error.valid_up_to() })?;
+        // Serde would take an array for a struct's fields in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(PayloadError::Array);
+        }
         let fields: Fields<'_> = serde_json::from_str(text).map_err(PayloadError::Shape)?;
         let flags = fields.flags.ok_or(PayloadError::NoFlags)?;
         let flags = entries(text, Kind::Flag, flags.0)?;
@@ -268,6 +275,7 @@ mod tests {
     fn bodies_that_are_no_payload_are_refused_with_the_place() {
         for (body, message) in [
             ("", "the payload is not valid JSON of the expected shape: EOF while parsing a value at line 1 column 0"),
+            (r#" [{"a":{"version":1}},{}]"#, "the payload is an array, not an object"),
             ("{}", "the payload has no `flags` object"),
             (r#"{"flags":null}"#, "the payload has no `flags` object"),
             (
