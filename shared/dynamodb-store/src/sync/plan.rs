@@ -99,7 +99,7 @@ pub(super) fn plan<'a>(
         draft.put(table, survey, item, false);
     }
     for (id, version) in &judgement.deletes {
-        draft.delete(survey, id, *version, circumstances.fetched_at_ms);
+        draft.delete(table, survey, id, *version, circumstances.fetched_at_ms);
     }
     draft.finish(table, &target(payload, kept), kept, survey, circumstances)
 }
@@ -135,11 +135,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn delete(&mut self, survey: &Survey<'_>, id: &'a ItemId, version: u64, now_ms: u64) {
+    fn delete(&mut self, table: &impl Table, survey: &Survey<'_>, id: &'a ItemId, version: u64, now_ms: u64) {
         self.counts.entry(id.kind).or_default().deleted += 1;
         self.changes_snapshot = true;
         self.delta.delete(id.clone(), Tombstone { version, deleted_at_ms: now_ms });
-        if let Some(guard) = survey.guard_for_delete(id, version) {
+        // A key that is too long was never written, and DynamoDB would refuse the whole transaction for it.
+        let can_be_there = table.fits(id.kind, &id.key, "");
+        if let Some(guard) = survey.guard_for_delete(id, version).filter(|_| can_be_there) {
             let json = survey.newest(id).map(|(_, json)| json).unwrap_or_default();
             self.deletes.push((id, json, guard));
         }

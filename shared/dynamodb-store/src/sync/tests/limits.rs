@@ -1,10 +1,10 @@
 //! Stories at the limits of what one request takes, on both sides of each.
 
-use super::scenarios::{assert_holds, filled, flag, sync};
+use super::scenarios::{assert_holds, filled, flag, sync, webhook};
 use super::table::DYNAMODB;
 use super::world::World;
-use crate::layout::{MAX_BATCH_PUTS, MAX_DELTA_BYTES, MAX_TRANSACTION_ACTIONS, MAX_TRANSACTION_BYTES};
-use crate::sync::Thoroughness;
+use crate::layout::{MAX_BATCH_PUTS, MAX_DELTA_BYTES, MAX_KEY_BYTES, MAX_TRANSACTION_ACTIONS, MAX_TRANSACTION_BYTES};
+use crate::sync::{Change, Thoroughness};
 
 const NOTHING_NAMED: Thoroughness = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
 
@@ -59,4 +59,18 @@ fn four_megabytes_are_one_transaction_and_more_are_several() {
         assert!(world.versions().values().all(|version| *version == 2));
         assert_eq!(world.snapshot().unwrap().version(&flag("f9")), Some(2));
     }
+}
+
+#[test]
+fn an_item_whose_key_is_too_long_comes_and_goes_in_the_snapshot_alone() {
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
+    let world = filled(&[("a", 1)]);
+    world.set(flag(&long), 1);
+    assert_eq!(sync(&world, NOTHING_NAMED).unwrap().too_large, [long.as_str()]);
+    assert!(world.snapshot().unwrap().versions().contains_key(&flag(&long)));
+    world.pass_time(10_000);
+    world.unset(&flag(&long));
+    let deleted = sync(&world, webhook(&world, &long, Change::Deleted, None)).unwrap();
+    assert_eq!((deleted.flags.deleted, deleted.too_large), (1, vec![]));
+    assert_holds(&world, &[("a", 1)]);
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use flagcache_payload::{ItemId, Kind};
 
 use super::world::{State, World, turn};
+use crate::layout::MAX_KEY_BYTES;
 use crate::table::{
     Chunk, CommitError, Found, FoundVersion, Guard, Head, Limits, Put, SeenHead, Table, TableCause, TableError, Write,
 };
@@ -155,6 +156,8 @@ impl World {
         assert!(writes.len() <= state.limits.transaction_actions, "a transaction of {}", writes.len());
         let bytes: usize = writes.iter().map(bytes).sum();
         assert!(bytes <= state.limits.transaction_bytes, "a transaction of {bytes} bytes");
+        let mut keys = writes.iter().filter_map(key);
+        assert!(keys.all(|key| key.len() <= MAX_KEY_BYTES), "a transaction with a key that is too long");
         state.commits += 1;
         for write in writes {
             state.apply(write.clone());
@@ -269,12 +272,20 @@ impl Table for World {
         self.state().limits
     }
 
-    fn fits(&self, _kind: Kind, _key: &str, json: &str) -> bool {
-        json.len() < 400 * 1024
+    fn fits(&self, _kind: Kind, key: &str, json: &str) -> bool {
+        key.len() <= MAX_KEY_BYTES && json.len() < 400 * 1024
     }
 }
 
 /// What a write weighs, save the smallest of its attributes.
+/// The key of the flag or segment that is written or deleted.
+fn key(write: &Write) -> Option<&str> {
+    match write {
+        Write::Item { id, .. } | Write::Delete { id, .. } => Some(&id.key),
+        _ => None,
+    }
+}
+
 fn bytes(write: &Write) -> usize {
     match write {
         Write::Item { id, json, .. } => id.key.len() + json.len(),
