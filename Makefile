@@ -7,6 +7,9 @@ MAKEFLAGS += --no-print-directory
 
 FUNCTIONS := -p store -p reader
 BOARD := -p local -p env-sync -p prefork-server
+# Of the whole workspace, so that its dependencies are those of `make test` and are not built again.
+INTEROP := cargo test --locked --workspace \
+	--features flagcache-tests/interop,relay-override/interop,env-sync/interop
 
 .PHONY: help
 help: ## This page
@@ -108,23 +111,20 @@ soak: ## Try out two million more schedules of several syncs at once, from a see
 test-interop: ## Run the tests against DynamoDB Local, Redis, LaunchDarkly's other SDKs and Chromium (installs them)
 	tests/interop/install
 	tests/interop/install-redis
+	tests/interop/install-dotenv
 	tests/browser/install
 	cargo build --locked --workspace --bins
-	cargo test --locked -p flagcache-tests --features interop --test interop --test browser
-	cargo test --locked -p relay-override --features interop --test redis
-	tests/interop/install-dotenv
-	cargo test --locked -p env-sync --features interop --test readers
+	$(INTEROP) --test interop --test browser --test redis --test readers
 
 .PHONY: screenshot
 screenshot: ## Take the picture of the flag board in docs anew
 	tests/browser/install
-	cargo build --locked $(FUNCTIONS) $(BOARD)
-	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png cargo test --locked -p flagcache-tests --features interop \
-		--test browser the_picture
+	cargo build --locked --workspace --bins
+	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png $(INTEROP) --test browser the_picture
 
 .PHONY: test-deploy
 test-deploy: lint-template ## Check the template, and the commands on an AWS emulator (installs it)
-	cargo test --locked -p flagcache-tests --features interop --test deploy
+	$(INTEROP) --test deploy
 
 .PHONY: lint
 lint: ## Check format, lints and documentation
