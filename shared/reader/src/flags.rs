@@ -18,7 +18,8 @@ use crate::source::{Fault, News, Source, Table};
 
 /// How long the first look may take before the function begins to serve without flags.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
-/// How long a look may take while there are flags to go on with.
+/// How long a look may take while there are flags to go on with. Where that was too short, the next one may take twice as
+/// long, up to [`LOOK_FOR_ANYTHING`]: a look that is broken off begins anew, and a large base would never be read.
 const LOOK_FOR_NEWS: Duration = Duration::from_secs(1);
 /// How long a look may take while there are none.
 const LOOK_FOR_ANYTHING: Duration = Duration::from_secs(5);
@@ -45,6 +46,8 @@ struct Known {
     freshness: Freshness,
     generation: Option<u64>,
     fault: Option<Fault>,
+    /// How long the next look may take if there are flags.
+    look_for_news: Duration,
 }
 
 /// How the flags stand.
@@ -97,7 +100,7 @@ impl Flags {
             source,
             events: config.events.clone(),
             loaded: OnceLock::new(),
-            known: Mutex::new(Known { freshness, generation: None, fault: None }),
+            known: Mutex::new(Known { freshness, generation: None, fault: None, look_for_news: LOOK_FOR_NEWS }),
             looking: tokio::sync::Mutex::default(),
         }
     }
@@ -121,12 +124,19 @@ impl Flags {
         if !self.is_due() {
             return;
         }
-        let within = within.min(if self.loaded.get().is_some() { LOOK_FOR_NEWS } else { LOOK_FOR_ANYTHING });
+        let is_loaded = self.loaded.get().is_some();
+        let allowed = if is_loaded { self.known().look_for_news } else { LOOK_FOR_ANYTHING };
+        let within = within.min(allowed);
         let began = SystemTime::now();
-        let looked = tokio::time::timeout(within, self.source.look()).await;
-        match looked.unwrap_or_else(|_| Err(Fault::timed_out(within))) {
-            Ok(news) => self.succeeded(began, news),
-            Err(fault) => self.failed(began, fault),
+        match tokio::time::timeout(within, self.source.look()).await {
+            Ok(Ok(news)) => self.succeeded(began, news),
+            Ok(Err(fault)) => self.failed(began, fault),
+            Err(_) => {
+                if is_loaded {
+                    self.known().look_for_news = (2 * allowed).min(LOOK_FOR_ANYTHING);
+                }
+                self.failed(began, Fault::timed_out(within));
+            }
         }
     }
 
@@ -138,6 +148,7 @@ impl Flags {
         let mut known = self.known();
         known.freshness.succeeded(began);
         known.fault = None;
+        known.look_for_news = LOOK_FOR_NEWS;
         let Some(News { items, generation }) = news else { return };
         known.generation = generation;
         // Only who holds `looking` comes here, so nobody sets it in between.

@@ -23,6 +23,8 @@ enum Answer {
     NoNews,
     Fault,
     Never,
+    /// News that take this long.
+    Slow(Duration),
 }
 
 impl Source for Arc<Scripted> {
@@ -38,6 +40,10 @@ impl Source for Arc<Scripted> {
                 Answer::NoNews => Ok(None),
                 Answer::Fault => Err(Fault { problem: Problem::NoTable, message: "no table".to_owned() }),
                 Answer::Never => std::future::pending().await,
+                Answer::Slow(duration) => {
+                    tokio::time::sleep(duration).await;
+                    Ok(Some(News { items: items(false), generation: Some(2) }))
+                }
             }
         })
     }
@@ -128,6 +134,18 @@ async fn a_source_that_never_answers_costs_a_bounded_time() {
     assert!(is_on(&flags).await);
     assert_eq!(before.elapsed(), Duration::from_millis(1500) + LOOK_FOR_NEWS);
     assert_eq!(flags.status().state, State::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_than_one_look_is_read_in_the_end() {
+    let (flags, source) = flags(0, &[Answer::News(true, 1), Answer::Slow(Duration::from_millis(3_500))]);
+    assert!(is_on(&flags).await);
+    for look in 2..4 {
+        assert!(is_on(&flags).await);
+        assert_eq!((looks(&source), flags.status().state), (look, State::Stale));
+    }
+    assert!(!is_on(&flags).await);
+    assert_eq!((flags.status().state, flags.status().generation), (State::Ok, Some(2)));
 }
 
 #[tokio::test]
