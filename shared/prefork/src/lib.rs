@@ -4,7 +4,7 @@ mod backoff;
 pub mod board;
 pub mod flags;
 mod frame;
-mod helper;
+mod link;
 mod listen;
 mod master;
 mod notify;
