@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
+use flagcache_program::{Level, UnknownLevel};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,16 +15,12 @@ use crate::settings::SettingsError;
 
 /// Starts logging at a level.
 pub fn start(level: &str) -> Result<(), SettingsError> {
-    let own = match level.trim().to_ascii_uppercase().as_str() {
-        "DEBUG" => LevelFilter::DEBUG,
-        "INFO" => LevelFilter::INFO,
-        "WARNING" | "WARN" => LevelFilter::WARN,
-        "ERROR" | "CRITICAL" => LevelFilter::ERROR,
-        _ => {
-            let (variable, allowed) = ("LOG_LEVEL (--log-level)", "DEBUG, INFO, WARNING, ERROR or CRITICAL");
-            return Err(SettingsError::Value { variable, value: level.to_owned(), allowed });
-        }
-    };
+    let own = level.parse::<Level>().map_err(|UnknownLevel| SettingsError::Value {
+        variable: "LOG_LEVEL (--log-level)",
+        value: level.to_owned(),
+        allowed: "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    })?;
+    let own = own.filter();
     let others = if own == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::OFF };
     let targets = Targets::new().with_default(others).with_target("env_sync", own).with_target("flagcache_sdk", own);
     // Why an event could not be read is told nowhere else.

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flagcache_launchdarkly::endpoints::{self, BaseUri, EndpointError};
+use flagcache_program::Variables;
 use flagcache_sdk::config::{ConfigError as SdkError, Endpoint, Endpoints, SdkKey};
 use thiserror::Error;
 
 use crate::cli::{Cli, Stream};
-use crate::environment::Environment;
 
 /// The server-side SDK key.
 pub const SDK_KEY: &str = "LAUNCHDARKLY_SDK_KEY";
@@ -91,10 +91,10 @@ pub struct Config {
 
 impl Config {
     /// Checks options and variables.
-    pub fn new(cli: &Cli, environment: &Environment) -> Result<Self, ConfigError> {
-        let key = environment.get(SDK_KEY).ok_or(ConfigError::NoKey)?;
+    pub fn new(cli: &Cli, variables: &Variables) -> Result<Self, ConfigError> {
+        let key = variables.get(SDK_KEY).ok_or(ConfigError::NoKey)?;
         let given =
-            |option: &Option<String>, name: &str| option.clone().or_else(|| environment.get(name).map(str::to_owned));
+            |option: &Option<String>, name: &str| option.clone().or_else(|| variables.get(name).map(str::to_owned));
         let seconds = Duration::from_secs_f64;
         Ok(Self {
             bind: given(&cli.bind, BIND).unwrap_or_else(|| DEFAULT_BIND.to_owned()),
@@ -110,10 +110,10 @@ impl Config {
             max_requests: (cli.max_requests, cli.max_requests_jitter),
             backlog: cli.backlog,
             pid_file: cli.pid_file.clone(),
-            flag_key: environment.get(FLAG_KEY).unwrap_or(DEFAULT_FLAG).to_owned(),
+            flag_key: variables.get(FLAG_KEY).unwrap_or(DEFAULT_FLAG).to_owned(),
             sdk_key: SdkKey::new(SDK_KEY, key)?,
-            endpoints: sdk_endpoints(environment)?,
-            base_uri: endpoints::BASE.from_env(&environment.lookup())?,
+            endpoints: sdk_endpoints(variables)?,
+            base_uri: endpoints::BASE.from_env(&variables.lookup())?,
         })
     }
 }
@@ -126,9 +126,9 @@ fn number(name: &'static str, value: Option<String>, most: usize) -> Result<usiz
     }
 }
 
-fn sdk_endpoints(environment: &Environment) -> Result<Endpoints, SdkError> {
+fn sdk_endpoints(variables: &Variables) -> Result<Endpoints, SdkError> {
     let own = Endpoints::default();
-    let endpoint = |variable: &str, own: Endpoint| match environment.get(variable) {
+    let endpoint = |variable: &str, own: Endpoint| match variables.get(variable) {
         Some(value) => Endpoint::new(variable, value),
         None => Ok(own),
     };
@@ -149,7 +149,7 @@ mod tests {
         let cli = Cli::parse_from([&["prefork-server"], words].concat());
         let key = [(SDK_KEY, "sdk-1")];
         let pairs = key.iter().chain(pairs).filter(|(_, value)| !value.is_empty());
-        Config::new(&cli, &Environment::from_pairs(pairs.copied())).map_err(|error| error.to_string())
+        Config::new(&cli, &Variables::from_pairs(pairs.copied())).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn without_a_key_there_is_no_start() {
         let cli = Cli::parse_from(["prefork-server"]);
-        let error = Config::new(&cli, &Environment::default()).unwrap_err().to_string();
+        let error = Config::new(&cli, &Variables::default()).unwrap_err().to_string();
         assert!(error.starts_with("LAUNCHDARKLY_SDK_KEY is not set: the server-side SDK key"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::cli::Stream;
 use crate::config::Config;
 use crate::http::Http;
-use crate::log::chain;
+use flagcache_program::one_line;
 
 /// The longest request head. A context in a query may take most of it.
 const HEAD_BYTES: usize = 256 * 1024;
@@ -74,7 +74,7 @@ fn hold_stream(config: &Config, state: State, link: HelperLink) -> u8 {
             tokio::select! {
                 () = ended => Ok(()),
                 followed = follow(&config.sdk_key, &config.endpoints, state, tell) => {
-                    followed.map_err(|error| chain(&error))
+                    followed.map_err(|error| one_line(&error))
                 }
             }
         })
@@ -172,7 +172,7 @@ async fn follow_alone(config: Config, state: State, flags: Arc<Live>, line: Line
         line.report(&update.to_bytes());
     };
     if let Err(error) = follow(&config.sdk_key, &config.endpoints, state, tell).await {
-        tracing::error!(error = chain(&error), "LaunchDarkly's stream cannot be followed");
+        tracing::error!(error = one_line(&error), "LaunchDarkly's stream cannot be followed");
     }
 }
 

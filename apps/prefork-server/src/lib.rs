@@ -1,7 +1,7 @@
 //! What `prefork-server` is made of: an HTTP server that fetches LaunchDarkly's flags once, forks, and has live flags in
 //! every worker.
 //!
-//! - [`cli`], [`environment`], [`config`]: what the user and the environment say;
+//! - [`cli`], [`config`]: what the user and the environment say;
 //! - [`start`]: from there to a running group, or to the one process of `--dev`;
 //! - [`group`]: what the master, a worker and the stream holder do;
 //! - [`http`]: requests in, answers out, of a worker;
@@ -11,7 +11,6 @@
 
 pub mod cli;
 pub mod config;
-pub mod environment;
 pub mod exit;
 pub mod group;
 pub mod http;

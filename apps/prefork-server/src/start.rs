@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::group::{self, Group};
-use crate::log::chain;
+use flagcache_program::one_line;
 
 /// Why the server does not run.
 #[derive(Debug, Error)]
@@ -102,7 +102,7 @@ fn preloaded(config: &Config, prepared: &Prepared) -> State {
         Err(PreloadError::Interrupted) => State::default(),
         Err(error) => {
             let variable = endpoints::BASE.variable;
-            tracing::error!(error = chain(&error), "starting without flags; is {variable} right, and the SDK key?");
+            tracing::error!(error = one_line(&error), "starting without flags; is {variable} right, and the SDK key?");
             State::default()
         }
     }

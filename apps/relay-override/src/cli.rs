@@ -6,8 +6,9 @@ mod arguments;
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use flagcache_program::Level;
 
 use crate::change::FlagName;
 
@@ -34,8 +35,9 @@ pub use arguments::{ChangeArgs, DynamoDbArgs, FlagArgs, JournalArgs, RedisArgs, 
 )]
 pub struct Cli {
     /// How much is logged on standard error: CRITICAL, ERROR, WARNING, INFO or DEBUG [default: LOG_LEVEL, else WARNING]
-    #[arg(short, long, value_name = "LVL", global = true, ignore_case = true, hide_possible_values = true)]
-    pub verbosity: Option<Verbosity>,
+    #[arg(short, long, value_name = "LVL", global = true, ignore_case = true, hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(Level::NAMES).try_map(|name| name.parse::<Level>()))]
+    pub verbosity: Option<Level>,
 
     /// The file with variables that the environment does not have
     #[arg(long, value_name = "FILE", global = true, default_value = ".env")]
@@ -44,22 +46,6 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub enum Verbosity {
-    /// Only what makes the command useless.
-    Critical,
-    /// Failures.
-    Error,
-    /// And what is odd.
-    Warning,
-    /// And what is done.
-    Info,
-    /// And how.
-    Debug,
 }
 
 /// The commands.

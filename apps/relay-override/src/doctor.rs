@@ -8,8 +8,10 @@ mod table;
 
 use chrono::Utc;
 
+use flagcache_program::one_line;
+
 use crate::cli;
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::environment::{self, Environment};
 use crate::exit::Exit;
 use crate::journal::JournalError;
@@ -71,7 +73,7 @@ fn say(who: &str, finding: &Finding, console: &mut Console<'_>) -> bool {
 async fn examine(store: &RedisStore, place: Option<(&str, &str)>) -> Vec<Finding> {
     let inspection = match store.inspect().await {
         Ok(inspection) => inspection,
-        Err(error) => return vec![Finding::Fail(chain(&error))],
+        Err(error) => return vec![Finding::Fail(one_line(&error))],
     };
     let mut findings = judge(&inspection, Utc::now().timestamp());
     if let Some((project, environment)) = place {
@@ -83,7 +85,7 @@ async fn examine(store: &RedisStore, place: Option<(&str, &str)>) -> Vec<Finding
             Ok((flags, false)) => Finding::Warn(format!(
                 "{flags} flags of {project}/{environment}, but `$inited` is missing: SDKs take the store for empty"
             )),
-            Err(error) => Finding::Fail(chain(&error)),
+            Err(error) => Finding::Fail(one_line(&error)),
         });
     }
     findings
@@ -144,8 +146,8 @@ async fn account(launchdarkly: Option<&LaunchDarkly>) -> Finding {
     };
     match launchdarkly.whose_token().await {
         Ok(name) => Finding::Ok(format!("reachable, and the token {name:?} is accepted")),
-        Err(error) if error.is_outage() => Finding::Warn(format!("{}; overrides work all the same", chain(&error))),
-        Err(error) => Finding::Fail(chain(&error)),
+        Err(error) if error.is_outage() => Finding::Warn(format!("{}; overrides work all the same", one_line(&error))),
+        Err(error) => Finding::Fail(one_line(&error)),
     }
 }
 

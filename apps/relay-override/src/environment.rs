@@ -3,10 +3,10 @@
 //! Every name that `rc` reads stands here. Nothing is written back to the process's environment;
 //! the rooms that need a value get it handed over. Values of secrets appear in no message.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use flagcache_launchdarkly::endpoints::{self, BaseUri, EndpointError};
+use flagcache_program::{Level, LevelError, Variables, VariablesError};
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -34,8 +34,6 @@ pub const CACHE_TTL: &str = "CACHE_TTL";
 pub const DYNAMODB_TABLE: &str = "LAUNCHDARKLY_DYNAMODB_TABLE";
 /// What stands before the namespaces in it.
 pub const DYNAMODB_PREFIX: &str = "LAUNCHDARKLY_DYNAMODB_PREFIX";
-/// How much is logged.
-pub const LOG_LEVEL: &str = "LOG_LEVEL";
 
 /// Why the environment is not usable.
 #[derive(Debug, Error)]
@@ -58,23 +56,18 @@ pub enum EnvironmentError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A line of `.env` that is no assignment.
-    #[error("read {} line {line}: not of the form NAME=value", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-    },
+    /// Variables that cannot be read.
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
     /// A base URI that is none.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
 
-/// Variables by name.
+/// The variables that `rc` reads, by what they mean.
 #[derive(Default, Clone)]
 pub struct Environment {
-    variables: HashMap<String, String>,
+    variables: Variables,
 }
 
 impl Environment {
@@ -84,25 +77,25 @@ impl Environment {
     /// # Errors
     /// Where the file cannot be read.
     pub fn load(file: &Path) -> Result<Self, EnvironmentError> {
-        let mut variables = from_file(file)?;
-        for (name, value) in std::env::vars_os() {
-            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
-            // An empty one counts as not set, so the file may set it.
-            if !value.trim().is_empty() {
-                variables.insert(name, value);
-            }
-        }
-        Ok(Self { variables })
+        Ok(Self { variables: Variables::load(file)? })
     }
 
     /// From pairs, for tests.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self { variables: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        Self { variables: Variables::from_pairs(pairs) }
     }
 
     /// A variable's value; an empty one counts as not set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.variables.get(name)
+    }
+
+    /// The level of `LOG_LEVEL`, if it is set.
+    ///
+    /// # Errors
+    /// Where it is no level.
+    pub fn level(&self) -> Result<Option<Level>, LevelError> {
+        Level::from_lookup(&self.variables.lookup())
     }
 
     /// A variable that has to be there; `meaning` says what it is.
@@ -126,7 +119,7 @@ impl Environment {
     /// # Errors
     /// Where the variable holds no URL.
     pub fn api_uri(&self) -> Result<BaseUri, EnvironmentError> {
-        Ok(endpoints::API.from_env(&|name| self.get(name).map(str::to_owned))?)
+        Ok(endpoints::API.from_env(&self.variables.lookup())?)
     }
 
     /// Where an environment's payload is.
@@ -134,7 +127,7 @@ impl Environment {
     /// # Errors
     /// Where the variable holds no URL.
     pub fn base_uri(&self) -> Result<BaseUri, EnvironmentError> {
-        Ok(endpoints::BASE.from_env(&|name| self.get(name).map(str::to_owned))?)
+        Ok(endpoints::BASE.from_env(&self.variables.lookup())?)
     }
 
     /// The content of the file that a variable names.
@@ -148,55 +141,9 @@ impl Environment {
     }
 }
 
-fn from_file(file: &Path) -> Result<HashMap<String, String>, EnvironmentError> {
-    let failed = |source| EnvironmentError::File { what: "the environment file", path: file.to_owned(), source };
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let pairs: Result<HashMap<_, _>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
-    pairs.map_err(|error| match error {
-        dotenvy::Error::Io(source) => failed(source),
-        // The library's own text would show the line, and with it a password.
-        dotenvy::Error::LineParse(wrong, _) => {
-            EnvironmentError::Line { path: file.to_owned(), line: line(&text, &wrong) }
-        }
-        _ => EnvironmentError::Line { path: file.to_owned(), line: 1 },
-    })
-}
-
-fn line(text: &str, wrong: &str) -> usize {
-    text.find(wrong.trim()).map_or(1, |at| text[..at].matches('\n').count() + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        file
-    }
-
-    #[test]
-    fn the_file_gives_what_the_process_does_not_have() {
-        let file = file("# hosts\nREDIS_HOSTS=\"a,b\"\nexport LD_API_KEY=api-1\nPATH=/nowhere\n");
-        let environment = Environment::load(file.path()).unwrap();
-        assert_eq!(environment.get(REDIS_HOSTS), Some("a,b"));
-        assert_eq!(environment.get(LD_API_KEY), Some("api-1"));
-        assert_ne!(environment.get("PATH"), Some("/nowhere"));
-        assert!(Environment::load(Path::new("/no/such/file")).is_ok());
-    }
-
-    #[test]
-    fn a_wrong_line_is_named_by_its_number_and_never_shown() {
-        let file = file("A=1\n\nREDIS_PASSWORD='open secret\n");
-        let text = Environment::load(file.path()).err().unwrap().to_string();
-        assert!(text.ends_with(" line 3: not of the form NAME=value"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
-    }
 
     #[test]
     fn a_missing_variable_names_itself() {

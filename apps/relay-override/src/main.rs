@@ -2,16 +2,15 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use relay_override::cli::{Cli, Verbosity};
-use relay_override::console::{Console, chain};
-use relay_override::environment::{Environment, LOG_LEVEL};
+use clap::Parser;
+use flagcache_program::{Level, LevelError, one_line};
+use relay_override::cli::Cli;
+use relay_override::console::Console;
+use relay_override::environment::Environment;
 use relay_override::exit::Exit;
 use relay_override::run;
-use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -28,10 +27,10 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli, console: &mut Console<'_>) -> Result<Exit, (Exit, String)> {
-    let failed = |error: &run::RunError| (error.exit(), chain(error));
+    let failed = |error: &run::RunError| (error.exit(), one_line(error));
     let misused = |error: anyhow::Error| (Exit::Misused, format!("{error:#}"));
     let environment = run::environment(&cli.env_file).map_err(|error| failed(&error))?;
-    log(verbosity(&cli, &environment).map_err(misused)?);
+    log(verbosity(&cli, &environment).map_err(|error| misused(error.into()))?);
     // One thread: all there is to do is to wait for a few sockets at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime").map_err(misused)?;
@@ -41,22 +40,13 @@ fn start(cli: Cli, console: &mut Console<'_>) -> Result<Exit, (Exit, String)> {
     ended
 }
 
-fn verbosity(cli: &Cli, environment: &Environment) -> anyhow::Result<Verbosity> {
-    if let Some(verbosity) = cli.verbosity {
-        return Ok(verbosity);
+fn verbosity(cli: &Cli, environment: &Environment) -> Result<Level, LevelError> {
+    match cli.verbosity {
+        Some(level) => Ok(level),
+        None => Ok(environment.level()?.unwrap_or(Level::Warning)),
     }
-    let Some(level) = environment.get(LOG_LEVEL) else { return Ok(Verbosity::Warning) };
-    let known = <Verbosity as ValueEnum>::from_str(level, true).ok();
-    known.with_context(|| format!("read LOG_LEVEL={level:?}: it may be CRITICAL, ERROR, WARNING, INFO or DEBUG"))
 }
 
-fn log(verbosity: Verbosity) {
-    let level = match verbosity {
-        Verbosity::Critical | Verbosity::Error => "error",
-        Verbosity::Warning => "warn",
-        Verbosity::Info => "info",
-        Verbosity::Debug => "debug",
-    };
-    let level = LevelFilter::from_str(level).unwrap_or(LevelFilter::WARN);
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().init();
+fn log(level: Level) {
+    tracing_subscriber::fmt().with_max_level(level.filter()).with_writer(io::stderr).without_time().init();
 }

@@ -14,9 +14,11 @@ mod read_back;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use flagcache_program::one_line;
+
 use crate::change::{FlagName, Target};
 use crate::cli;
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::journal::{Journal, JournalError, Record};
 use crate::launchdarkly::{self, FlagState, LaunchDarkly, LaunchDarklyError};
@@ -51,7 +53,7 @@ pub async fn run<S: Store>(
     }
     let pending = journal.pending()?;
     for file in &pending.unusable {
-        console.say(format_args!("{}  left as it is: {}", file.name, chain(&file.error)));
+        console.say(format_args!("{}  left as it is: {}", file.name, one_line(&file.error)));
     }
     let has_unusable = !pending.unusable.is_empty();
     if pending.entries.is_empty() {
@@ -274,7 +276,7 @@ impl Playback<'_, '_> {
     }
 
     fn failed(&mut self, error: &LaunchDarklyError) -> End {
-        let text = format!("failed: {}", chain(error));
+        let text = format!("failed: {}", one_line(error));
         if error.is_for_all() {
             return End::Stop(text);
         }

@@ -4,11 +4,12 @@
 //! `version` become what they were, so that LaunchDarkly's next change is newer than what the store holds. A host that
 //! somebody else has written since is left alone: what it holds now is newer than what we know.
 
+use flagcache_program::one_line;
 use futures::future::join_all;
 use thiserror::Error;
 
 use crate::change::{FlagName, Target};
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::flag_json::{FlagJson, FlagJsonError};
 use crate::journal::{Entry, HostRecord, Journal, JournalError};
@@ -109,7 +110,7 @@ impl Restored {
             Self::AlreadySo { version } => format!("unchanged (v{version})"),
             Self::Moved { version } => format!("left at v{version}: somebody wrote it after the override"),
             Self::Gone => "no such flag any more".to_owned(),
-            Self::Failed(error) => chain(error),
+            Self::Failed(error) => one_line(error),
         }
     }
 }

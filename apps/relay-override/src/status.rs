@@ -4,10 +4,11 @@
 mod facts;
 mod print;
 
+use flagcache_program::one_line;
 use futures::future::join_all;
 
 use crate::change::{FlagName, Target};
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::exit::Exit;
 use crate::flag_json::FlagJson;
 use crate::journal::{Journal, JournalError, Pending};
@@ -47,7 +48,7 @@ pub async fn run<S: Store>(
         });
     }
     let unusable = pending.unusable.iter();
-    let unusable = unusable.map(|file| Unusable { file: file.name.clone(), error: chain(&file.error) }).collect();
+    let unusable = unusable.map(|file| Unusable { file: file.name.clone(), error: one_line(&file.error) }).collect();
     let status = Status { flags, unusable };
     if is_json {
         // All of it is strings, numbers and booleans.
@@ -84,10 +85,10 @@ async fn look<S: Store>(store: &S, flag: &FlagName, is_about_variation: bool) ->
                 on: flag.on(),
                 variation: flag.variation().filter(|_| is_about_variation),
             },
-            Err(error) => Side::Unknown { error: chain(&error) },
+            Err(error) => Side::Unknown { error: one_line(&error) },
         },
         Ok(None) => Side::Absent,
-        Err(error) => Side::Unknown { error: chain(&error) },
+        Err(error) => Side::Unknown { error: one_line(&error) },
     };
     HostFacts { host: store.name().to_owned(), held }
 }
@@ -111,7 +112,7 @@ async fn theirs(
         }
         Err(error) => {
             *is_reachable = !error.is_outage();
-            unknown(&chain(&error))
+            unknown(&one_line(&error))
         }
     }
 }

@@ -13,7 +13,7 @@ mod bridge;
 mod level;
 mod line;
 
-pub use level::{LOG_LEVEL, Level, LevelError};
+pub use flagcache_program::{Level, LevelError};
 pub(crate) use line::set_request_id;
 
 use bridge::{LogRecords, Subscriber};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// between a line in the log and the end of the program.
 pub fn init() -> Result<Level, LevelError> {
     let read = |name: &str| std::env::var(name).ok();
-    let level = Level::from_lookup(&read);
+    let level = Level::from_lookup(&read).map(Option::unwrap_or_default);
     let sink = if read("AWS_LAMBDA_FUNCTION_NAME").is_some() {
         Sink::new(Format::Json, Box::new(io::stdout()))
     } else {
@@ -43,6 +43,6 @@ fn install(level: Level, sink: Arc<Sink>) {
     if tracing::subscriber::set_global_default(subscriber).is_ok()
         && log::set_boxed_logger(Box::new(LogRecords::new(level, sink))).is_ok()
     {
-        log::set_max_level(level.log_filter());
+        log::set_max_level(level::log_filter(level));
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use flagcache_program::one_line;
+
 use super::{Daemon, locked};
 use crate::diff;
 use crate::exit::Exit;
 use crate::file::lock::LockError;
 use crate::file::{self, Applied, FileError};
-use crate::reload::chain;
 use crate::reload::child::Supervised;
 use crate::settings::Mode;
 use crate::status::{self, systemd};
@@ -60,7 +61,7 @@ impl Daemon {
     }
 
     fn failed(&mut self, error: &FileError, now: Instant) {
-        let problem = chain(error);
+        let problem = one_line(error);
         self.pace.failed(now);
         let outlook = if self.settings.mode == Mode::Once { "nothing was written" } else { "it is tried again" };
         tracing::error!("{problem}; {outlook}");
@@ -146,7 +147,7 @@ impl Daemon {
         let (old, edited) = match file::preview(&self.settings.file, &assignments) {
             Ok(preview) => preview,
             Err(error) => {
-                tracing::error!("{}", chain(&error));
+                tracing::error!("{}", one_line(&error));
                 return Exit::Failed;
             }
         };

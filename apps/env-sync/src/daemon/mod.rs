@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use flagcache_payload::Items;
+use flagcache_program::one_line;
 use flagcache_sdk::connection::{Connection, State};
 use flagcache_sdk::observable::{Observable, Subscription};
 use flagcache_sdk::{Evaluator, config};
@@ -28,7 +29,7 @@ use crate::file;
 use crate::file::lock::{self, Lock, LockError};
 use crate::pace::Pace;
 use crate::reload::child::Supervised;
-use crate::reload::{Environment, Reloads, chain};
+use crate::reload::{Environment, Reloads};
 use crate::settings::{Mode, Settings};
 use crate::status::{Status, health_file, server, systemd};
 use crate::values::Values;
@@ -165,7 +166,7 @@ fn locked(path: &std::path::Path) -> Result<Option<Lock>, LockError> {
         Ok(lock) => Ok(Some(lock)),
         Err(error @ LockError::Taken(_)) => Err(error),
         Err(error @ LockError::Failed(..)) => {
-            tracing::warn!(error = %chain(&error), "the file is not locked yet");
+            tracing::warn!(error = %one_line(&error), "the file is not locked yet");
             Ok(None)
         }
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use flagcache_program::one_line;
+
 use crate::settings::ReloadSettings;
 use crate::status::Status;
 
@@ -64,7 +66,7 @@ async fn run(settings: ReloadSettings, mut changes: watch::Receiver<Environment>
             match sent {
                 Ok(pid) => tracing::info!(pid, "signal {} sent", target.signal_name()),
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "no signal could be sent");
+                    tracing::error!(error = %one_line(&error), "no signal could be sent");
                     went_well = false;
                 }
             }
@@ -92,15 +94,4 @@ pub(crate) async fn splay(longest: Duration, changes: &mut watch::Receiver<Envir
             change = changes.changed() => if change.is_err() { return },
         }
     }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! What `rc doctor` says of the pipeline's table: whether an override would be seen, and by whom.
 
+use flagcache_program::one_line;
+
 use super::Finding;
-use crate::console::chain;
 use crate::dynamodb_store::{DynamoDbStore, Inspection};
 
 /// Without a project and an environment a prefix that holds them cannot be filled in; one that does
@@ -10,7 +11,7 @@ pub(super) async fn examine(store: &DynamoDbStore, place: Option<(&str, &str)>) 
     let (project, environment) = place.unwrap_or_default();
     match store.inspect(project, environment).await {
         Ok(inspection) => judge(&inspection),
-        Err(error) => vec![Finding::Fail(chain(&error))],
+        Err(error) => vec![Finding::Fail(one_line(&error))],
     }
 }
 

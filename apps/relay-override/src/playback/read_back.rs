@@ -14,11 +14,12 @@ mod payload;
 
 use std::collections::HashMap;
 
+use flagcache_program::one_line;
 use futures::future::join_all;
 
 use super::Played;
 use crate::change::FlagName;
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::flag_json::{FlagJson, FlagJsonError};
 use crate::launchdarkly::{FlagState, LaunchDarkly};
 use crate::store::{Edited, Purpose, Store, StoreError};
@@ -52,7 +53,7 @@ pub(super) async fn run<S: Store>(
                 )),
                 Brought::Failed(error) => {
                     is_equal = false;
-                    console.say(format_args!("{}  {flag}: {}", store.name(), chain(&error)));
+                    console.say(format_args!("{}  {flag}: {}", store.name(), one_line(&error)));
                 }
             }
         }
@@ -78,7 +79,7 @@ async fn fetch(played: &[Played], launchdarkly: &LaunchDarkly, console: &mut Con
             Ok(found) => texts.extend(found),
             Err(error) => {
                 has_all = false;
-                console.remark(format_args!("read back {project}/{environment}: {}", chain(&error)));
+                console.remark(format_args!("read back {project}/{environment}: {}", one_line(&error)));
             }
         }
     }

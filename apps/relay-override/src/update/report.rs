@@ -1,8 +1,10 @@
 //! What the user is told: a line a host, and which hosts still serve the old state.
 
+use flagcache_program::one_line;
+
 use super::plan::Outcome;
 use crate::change::{Change, Target};
-use crate::console::{Console, chain};
+use crate::console::Console;
 use crate::exit::Exit;
 
 pub(super) fn print(
@@ -30,7 +32,7 @@ fn line(outcome: &Outcome) -> String {
         Outcome::WouldUpdate(held) => format!("would update v{} → v{}", held.version, held.version + 1),
         Outcome::Unchanged { version } => format!("unchanged (v{version})"),
         Outcome::NoSuchFlag => "no such flag".to_owned(),
-        Outcome::Failed(error) => chain(error),
+        Outcome::Failed(error) => one_line(error),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The ends that `tracing` and `log` call: filter by level, gather the fields, hand a line on.
 
-use super::level::Level;
+use flagcache_program::Level;
+
+use super::level::lets_through;
 use super::line::{Line, Sink};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,11 +24,11 @@ impl Subscriber {
 
 impl tracing::Subscriber for Subscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && self.level.lets_through(*metadata.level(), metadata.target())
+        metadata.is_event() && lets_through(self.level, *metadata.level(), metadata.target())
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(self.level.tracing_filter())
+        Some(self.level.filter())
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -97,7 +99,7 @@ impl LogRecords {
 
 impl log::Log for LogRecords {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.level.lets_through(severity(metadata.level()), metadata.target())
+        lets_through(self.level, severity(metadata.level()), metadata.target())
     }
 
     fn log(&self, record: &log::Record<'_>) {

@@ -1,32 +1,7 @@
-//! How much is logged: `LOG_LEVEL`, and which crates' records it does not open.
+//! Which records a level lets through: our own crates' by their severity, other crates' with restraint.
 
-use std::fmt;
-
-/// The variable that sets the level.
-pub const LOG_LEVEL: &str = "LOG_LEVEL";
-
-/// The least severity that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Level {
-    /// Everything down to debug messages, other crates' too.
-    Debug,
-    /// What a run does, and other crates' warnings.
-    #[default]
-    Info,
-    /// What asks for attention.
-    Warning,
-    /// What failed.
-    Error,
-    /// The same as `Error`, since no record is graver than that.
-    Critical,
-}
-
-/// `LOG_LEVEL` has a value that it cannot have.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read {LOG_LEVEL}={value:?}: it may be DEBUG, INFO, WARNING, ERROR or CRITICAL")]
-pub struct LevelError {
-    value: String,
-}
+use flagcache_program::Level;
+use tracing::level_filters::LevelFilter;
 
 /// Crates that speak of their own inner life at `INFO` and below.
 const NOISY: [&str; 10] =
@@ -36,91 +11,28 @@ const NOISY: [&str; 10] =
 const TALKATIVE: [&str; 4] =
     ["aws_", "eventsource_client", "launchdarkly_sdk_transport", "launchdarkly_server_sdk::events"];
 
-impl Level {
-    /// The level that the environment asks for, `INFO` where the variable is unset or empty.
-    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, LevelError> {
-        let value = lookup(LOG_LEVEL).unwrap_or_default();
-        match value.trim().to_ascii_uppercase().as_str() {
-            "DEBUG" => Ok(Self::Debug),
-            "" | "INFO" => Ok(Self::Info),
-            "WARNING" => Ok(Self::Warning),
-            "ERROR" => Ok(Self::Error),
-            "CRITICAL" => Ok(Self::Critical),
-            _ => Err(LevelError { value }),
-        }
+/// Whether a record of this severity and origin is logged.
+pub(super) fn lets_through(level: Level, severity: tracing::Level, target: &str) -> bool {
+    if severity > level.filter() {
+        return false;
     }
-
-    /// Whether a record of this severity and origin is logged.
-    pub(super) fn lets_through(self, severity: tracing::Level, target: &str) -> bool {
-        if severity > self.tracing_filter() {
-            return false;
-        }
-        let comes_from = |crates: &[&str]| crates.iter().any(|name| target.starts_with(name));
-        severity <= tracing::Level::WARN || !comes_from(&TALKATIVE) && (self == Self::Debug || !comes_from(&NOISY))
-    }
-
-    pub(super) fn tracing_filter(self) -> tracing::level_filters::LevelFilter {
-        use tracing::level_filters::LevelFilter;
-        match self {
-            Self::Debug => LevelFilter::DEBUG,
-            Self::Info => LevelFilter::INFO,
-            Self::Warning => LevelFilter::WARN,
-            Self::Error | Self::Critical => LevelFilter::ERROR,
-        }
-    }
-
-    pub(super) fn log_filter(self) -> log::LevelFilter {
-        match self {
-            Self::Debug => log::LevelFilter::Debug,
-            Self::Info => log::LevelFilter::Info,
-            Self::Warning => log::LevelFilter::Warn,
-            Self::Error | Self::Critical => log::LevelFilter::Error,
-        }
-    }
+    let comes_from = |crates: &[&str]| crates.iter().any(|name| target.starts_with(name));
+    severity <= tracing::Level::WARN || !comes_from(&TALKATIVE) && (level == Level::Debug || !comes_from(&NOISY))
 }
 
-impl fmt::Display for Level {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Debug => "DEBUG",
-            Self::Info => "INFO",
-            Self::Warning => "WARNING",
-            Self::Error => "ERROR",
-            Self::Critical => "CRITICAL",
-        })
+/// The same level in the terms of the `log` crate.
+pub(super) fn log_filter(level: Level) -> log::LevelFilter {
+    match level.filter() {
+        LevelFilter::DEBUG => log::LevelFilter::Debug,
+        LevelFilter::INFO => log::LevelFilter::Info,
+        LevelFilter::WARN => log::LevelFilter::Warn,
+        _ => log::LevelFilter::Error,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn level(value: &str) -> Result<Level, LevelError> {
-        Level::from_lookup(&|name| (name == LOG_LEVEL).then(|| value.to_owned()))
-    }
-
-    #[test]
-    fn levels_are_read_in_any_case() {
-        for (value, expected) in [
-            ("DEBUG", Level::Debug),
-            ("info", Level::Info),
-            ("Warning", Level::Warning),
-            (" ERROR ", Level::Error),
-            ("critical", Level::Critical),
-            ("", Level::Info),
-        ] {
-            assert_eq!(level(value), Ok(expected));
-        }
-        assert_eq!(Level::from_lookup(&|_| None), Ok(Level::Info));
-    }
-
-    #[test]
-    fn a_wrong_level_names_variable_value_and_choices() {
-        assert_eq!(
-            level("verbose").unwrap_err().to_string(),
-            "read LOG_LEVEL=\"verbose\": it may be DEBUG, INFO, WARNING, ERROR or CRITICAL"
-        );
-    }
 
     #[test]
     fn other_crates_are_heard_from_warnings_on() {
@@ -140,7 +52,7 @@ mod tests {
             (Level::Critical, Severity::ERROR, "store", true),
             (Level::Critical, Severity::WARN, "store", false),
         ] {
-            assert_eq!(level.lets_through(severity, target), expected, "{level} {target}");
+            assert_eq!(lets_through(level, severity, target), expected, "{level} {target}");
         }
     }
 }

@@ -12,6 +12,7 @@ use flagcache_launchdarkly::Limits;
 use flagcache_launchdarkly::endpoints::BaseUri;
 use flagcache_launchdarkly::polling::{Fetched, PollingClient};
 use flagcache_payload::{Payload, PayloadError};
+use flagcache_program::one_line;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -93,14 +94,14 @@ pub fn preload(what: &Preload, interrupt: BorrowedFd<'_>) -> Result<Payload, Pre
 fn fetch(what: &Preload) -> Result<bytes::Bytes, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let client = PollingClient::new(what.base_uri.clone(), Limits::default()).map_err(|error| chain(&error))?;
+    let client = PollingClient::new(what.base_uri.clone(), Limits::default()).map_err(|error| one_line(&error))?;
     let deadline = what.within;
     runtime.block_on(async {
         let deadline = tokio::time::Instant::now() + deadline;
         match client.latest_all(&what.sdk_key, None, deadline).await {
             Ok(Fetched::Payload { body, .. }) => Ok(body),
             Ok(Fetched::NotModified) => Err("LaunchDarkly says that nothing has changed since never".to_owned()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(one_line(&error)),
         }
     })
 }
@@ -140,14 +141,4 @@ fn receive(pipe: &mut io::PipeReader, interrupt: BorrowedFd<'_>, within: Duratio
             }
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

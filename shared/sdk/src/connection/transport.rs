@@ -4,13 +4,13 @@
 //! whenever it asks, the store must have been handed as many events as the bytes so far held; where it was not, the SDK
 //! could not read one of them.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use flagcache_program::one_line;
 use futures::Stream;
 use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, Response, ResponseFuture, TransportError};
 
@@ -81,26 +81,12 @@ impl<T: HttpTransport> HttpTransport for Watched<T> {
             match response.await {
                 Ok(response) => this.judge(response),
                 Err(error) => {
-                    this.connection.failing(chain(error.inner()));
+                    this.connection.failing(one_line(error.inner()));
                     Err(error)
                 }
             }
         })
     }
-}
-
-/// An error with all its causes, but without those that only repeat the one before.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The bytes of an open stream.
@@ -134,7 +120,7 @@ impl Stream for Body {
                 let events = self.scanner.count(bytes);
                 self.due += events;
             }
-            Some(Err(error)) => self.connection.failing(chain(error.inner())),
+            Some(Err(error)) => self.connection.failing(one_line(error.inner())),
             None => self.connection.failing("LaunchDarkly ended its stream"),
         }
         Poll::Ready(next)
