@@ -61,6 +61,24 @@ async fn a_garbled_event_costs_a_new_stream_and_no_change() {
 }
 
 #[tokio::test]
+async fn a_flag_that_cannot_be_read_keeps_its_line_and_holds_up_no_other() {
+    let stage = Stage::new().await;
+    let daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    stage.standin.upsert_flag(&json!({"key": "A", "version": 50, "on": 7})).unwrap();
+    daemon.says("A stays as it is: it cannot be evaluated").await;
+    stage.set("B", &json!("z"));
+    stage.reads(".env", "A=a\nB=z\nC=c\n").await;
+    stage.standin.close_streams();
+    stage.set("C", &json!("z"));
+    stage.reads(".env", "A=a\nB=z\nC=z\n").await;
+    // The Rust SDK insists on fields that LaunchDarkly's other SDKs take as empty.
+    let plain = json!({"key": "A", "version": 51, "on": true, "fallthrough": {"variation": 0}, "variations": ["y"]});
+    stage.standin.upsert_flag(&plain).unwrap();
+    stage.reads(".env", "A=y\nB=z\nC=z\n").await;
+}
+
+#[tokio::test]
 async fn a_stream_that_falls_silent_is_opened_anew() {
     let stage = Stage::new().await;
     let daemon = stage.start(&["--stream-silence", "1s"]);

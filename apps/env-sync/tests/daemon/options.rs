@@ -107,10 +107,10 @@ async fn a_process_is_signalled_after_a_change() {
     let stage = Stage::new().await;
     stage.write(".env", "A=a\nB=b\nC=c\n");
     let mut other = tokio::process::Command::new("sh");
-    other.args(["-c", "trap 'echo got >>signals' HUP; echo $$ >pid; while :; do sleep 0.02; done"]);
+    other.args(["-c", "trap 'echo got >>signals' USR1; echo $$ >pid; while :; do sleep 0.02; done"]);
     let mut other = other.current_dir(stage.folder.path()).kill_on_drop(true).spawn().unwrap();
     until(|| stage.text("pid").ends_with('\n'), || "a process id".to_owned()).await;
-    let daemon = stage.start(&["--signal", "pid:HUP"]);
+    let daemon = stage.start(&["--signal", "pid:USR1"]);
     daemon.says("the file is right as it is").await;
     assert!(!stage.path("signals").exists());
     stage.set("A", &json!("z"));

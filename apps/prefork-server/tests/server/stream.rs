@@ -92,3 +92,14 @@ async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
     server.until_all_say(true).await;
     assert_eq!(server.ask("GET", "/flags/new-checkout", "").await.unwrap().0, 404);
 }
+
+#[tokio::test]
+async fn a_flag_that_cannot_be_read_fails_alone() {
+    let standin = standin().await;
+    let server = Server::start(&standin, &[]).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.upsert_flag(&serde_json::json!({"key": "new-checkout", "version": 3_000, "on": 7})).unwrap();
+    until(async || server.json("/flags/new-checkout").await["reason"]["errorKind"] == "MALFORMED_FLAG").await;
+    standin.upsert_flag(&sample_flag(true, 0)).unwrap();
+    server.until_all_say(true).await;
+}

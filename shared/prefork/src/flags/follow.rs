@@ -125,7 +125,7 @@ fn is_older(known: &State, item: &Item) -> bool {
     is_older
 }
 
-/// Whether the SDK would write the first as the second. What it cannot read it did not send either.
+/// Whether the SDK would write the first as the second. What it cannot read counts by its version alone.
 fn means_the_same(kind: Kind, raw: &str, written: &str) -> bool {
     fn rewritten<T: DeserializeOwned + Serialize>(json: &str) -> Option<Value> {
         serde_json::to_value(serde_json::from_str::<T>(json).ok()?).ok()

@@ -3,10 +3,11 @@
 //! The SDK tells nobody whether its stream is open, gives up for good on a refused key or a wrong redirect, and drops an
 //! event that it cannot read without asking for it again. So its transport is wrapped: [`Connection`] tells how things
 //! stand, whatever is not an open stream is tried again with the SDK's own backoff, and a stream of which the store did
-//! not get every event is cut, so that the next one begins with the whole payload.
+//! not get every event is cut, so that the next one begins with the whole payload, and is mended on its way to the SDK.
 //!
-//! It neither parses flag data nor decides what a program makes of a refusal.
+//! It decides neither what a broken item is worth nor what a program makes of a refusal.
 
+mod mending;
 mod scanner;
 mod transport;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub(crate) use self::mending::Original;
 pub(crate) use self::transport::Watched;
 
 /// How a stream stands.

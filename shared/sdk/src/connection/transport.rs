@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use flagcache_program::one_line;
 use futures::Stream;
 use launchdarkly_sdk_transport::{ByteStream, HttpTransport, Request, Response, ResponseFuture, TransportError};
 
+use super::mending::Mending;
 use super::scanner::Scanner;
 use super::{Connection, State};
 use crate::observable::Observable;
@@ -38,11 +39,13 @@ pub(crate) struct Watched<T> {
     connection: Connection,
     store: Observable,
     redirects: Arc<AtomicU32>,
+    /// Whether the SDK has refused an event, from which time on every event is looked at before it gets it.
+    is_wary: Arc<AtomicBool>,
 }
 
 impl<T> Watched<T> {
     pub(crate) fn new(transport: T, connection: Connection, store: Observable) -> Self {
-        Self { transport, connection, store, redirects: Arc::default() }
+        Self { transport, connection, store, redirects: Arc::default(), is_wary: Arc::default() }
     }
 
     fn judge(&self, response: Response<ByteStream>) -> Result<Response<ByteStream>, TransportError> {
@@ -50,7 +53,7 @@ impl<T> Watched<T> {
         let redirects = self.redirects.swap(0, Ordering::Relaxed);
         if status.is_success() {
             self.connection.set(State::Open);
-            return Ok(response.map(|body| Body::boxed(body, self.connection.clone(), self.store.clone())));
+            return Ok(response.map(|body| Body::boxed(body, self)));
         }
         let trouble = match status.as_u16() {
             // The two that the SDK follows.
@@ -97,12 +100,29 @@ struct Body {
     scanner: Scanner,
     /// What the store must have been handed when the SDK asks for more.
     due: u64,
+    mending: Option<Mending>,
+    is_wary: Arc<AtomicBool>,
 }
 
 impl Body {
-    fn boxed(bytes: ByteStream, connection: Connection, store: Observable) -> ByteStream {
-        let due = store.handed();
-        Box::pin(Self { bytes, connection, store, scanner: Scanner::default(), due })
+    fn boxed<T>(bytes: ByteStream, watched: &Watched<T>) -> ByteStream {
+        Box::pin(Self {
+            bytes,
+            connection: watched.connection.clone(),
+            store: watched.store.clone(),
+            scanner: Scanner::default(),
+            due: watched.store.handed(),
+            mending: watched.is_wary.load(Ordering::Relaxed).then(Mending::default),
+            is_wary: Arc::clone(&watched.is_wary),
+        })
+    }
+
+    /// What the SDK gets of these bytes; nothing where no event has ended.
+    fn passed_on(&mut self, bytes: Bytes) -> Option<Bytes> {
+        let Some(mending) = &mut self.mending else { return Some(bytes) };
+        let (events, originals) = mending.push(&bytes);
+        self.store.expect(originals);
+        (!events.is_empty()).then(|| events.into())
     }
 }
 
@@ -111,18 +131,26 @@ impl Stream for Body {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.store.handed() < self.due {
+            self.is_wary.store(true, Ordering::Relaxed);
             self.connection.failing(Trouble::Event.to_string());
             return Poll::Ready(Some(Err(TransportError::new(Trouble::Event))));
         }
-        let next = ready!(self.bytes.as_mut().poll_next(context));
-        match &next {
-            Some(Ok(bytes)) => {
-                let events = self.scanner.count(bytes);
-                self.due += events;
+        loop {
+            match ready!(self.bytes.as_mut().poll_next(context)) {
+                Some(Ok(bytes)) => {
+                    let Some(bytes) = self.passed_on(bytes) else { continue };
+                    self.due += self.scanner.count(&bytes);
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Some(Err(error)) => {
+                    self.connection.failing(one_line(error.inner()));
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.connection.failing("LaunchDarkly ended its stream");
+                    return Poll::Ready(None);
+                }
             }
-            Some(Err(error)) => self.connection.failing(one_line(error.inner())),
-            None => self.connection.failing("LaunchDarkly ended its stream"),
         }
-        Poll::Ready(next)
     }
 }

@@ -35,7 +35,7 @@ fn item<T: DeserializeOwned>(json: &str, complete: fn(&mut Object)) -> Result<Op
 
 /// The official stores keep `{"key":…,"version":…,"deleted":true}` in the place of a deleted item. LaunchDarkly sends
 /// `"deleted":false` with every other, so the parser is asked only where the text looks as if it were so.
-fn is_deleted(json: &str) -> bool {
+pub(crate) fn is_deleted(json: &str) -> bool {
     const NAME: &[u8] = b"\"deleted\"";
     #[derive(Deserialize)]
     struct Mark {
@@ -57,6 +57,24 @@ pub(super) fn decodable(kind: Kind, json: &str) -> Option<String> {
         Kind::Flag => decodable_as::<Flag>(json, complete_flag),
         Kind::Segment => decodable_as::<Segment>(json, complete_segment),
     }
+}
+
+/// Whether the SDK's own reading of an item takes this JSON.
+pub(crate) fn is_decodable(kind: Kind, json: &str) -> bool {
+    match kind {
+        Kind::Flag => serde_json::from_str::<Flag>(json).is_ok(),
+        Kind::Segment => serde_json::from_str::<Segment>(json).is_ok(),
+    }
+}
+
+/// The least that the SDK's own reading takes as an item.
+pub(crate) fn stand_in(kind: Kind, key: &str, version: u64) -> String {
+    let mut item = Object::from_iter([("key".to_owned(), key.into()), ("version".to_owned(), version.into())]);
+    match kind {
+        Kind::Flag => complete_flag(&mut item),
+        Kind::Segment => complete_segment(&mut item),
+    }
+    Value::Object(item).to_string()
 }
 
 fn decodable_as<T: DeserializeOwned>(json: &str, complete: fn(&mut Object)) -> Option<String> {

@@ -17,6 +17,7 @@ use launchdarkly_server_sdk_evaluation::{
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+pub(crate) use self::decode::{is_decodable, is_deleted, stand_in};
 use self::parsed::{Entry, Parsed};
 use crate::json::{self, Answered};
 

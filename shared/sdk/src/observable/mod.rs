@@ -11,16 +11,18 @@ mod contents;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flagcache_payload::{Items, Kind};
+use flagcache_payload::{ItemId, Items, Kind};
 use launchdarkly_server_sdk::{
     AllData, DataKind, PersistentDataStore, PersistentDataStoreFactory, PersistentStoreError, SerializedItem,
 };
 use tokio::sync::watch;
 
 pub use self::contents::{Change, Contents};
+use crate::connection::Original;
+use crate::evaluation::is_deleted;
 
 /// The store; clones share their contents.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub struct Observable {
     contents: Arc<watch::Sender<Arc<Contents>>>,
     /// How often the SDK has handed something over, news or not.
     handed: Arc<AtomicU64>,
+    /// Texts that belong in the place of stand-ins which the SDK is about to hand over.
+    originals: Arc<Mutex<HashMap<ItemId, Original>>>,
 }
 
 impl Default for Observable {
@@ -49,12 +53,47 @@ impl Observable {
     }
 
     fn holding(contents: Contents) -> Self {
-        Self { contents: Arc::new(watch::Sender::new(Arc::new(contents))), handed: Arc::default() }
+        Self {
+            contents: Arc::new(watch::Sender::new(Arc::new(contents))),
+            handed: Arc::default(),
+            originals: Arc::default(),
+        }
     }
 
     /// How often the SDK has handed something over so far, news or not.
     pub(crate) fn handed(&self) -> u64 {
         self.handed.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the texts for which the SDK is about to hand over stand-ins.
+    pub(crate) fn expect(&self, originals: Vec<Original>) {
+        let mut expected = self.originals();
+        for original in originals {
+            tracing::warn!(item = %original.item, version = original.version, "LaunchDarkly's SDK cannot read it");
+            expected.insert(original.item.clone(), original);
+        }
+    }
+
+    /// What the store holds in the place of an item that the SDK hands over.
+    fn own(&self, kind: Kind, key: &str, handed: SerializedItem) -> SerializedItem {
+        let mut expected = self.originals();
+        if expected.is_empty() {
+            return handed;
+        }
+        let item = ItemId::new(kind, key);
+        match expected.remove(&item) {
+            Some(original) if original.version == handed.version => SerializedItem {
+                version: original.version,
+                deleted: is_deleted(&original.json),
+                serialized_item: original.json,
+            },
+            _ => handed,
+        }
+    }
+
+    /// Nothing that holds the lock can panic half way through a change.
+    fn originals(&self) -> MutexGuard<'_, HashMap<ItemId, Original>> {
+        self.originals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the store holds now.
@@ -107,6 +146,16 @@ impl PersistentDataStoreFactory for Observable {
 impl PersistentDataStore for Observable {
     fn init(&mut self, data: AllData<SerializedItem, SerializedItem>) -> Result<(), PersistentStoreError> {
         self.handed.fetch_add(1, Ordering::Relaxed);
+        let own = |kind, items: HashMap<String, SerializedItem>| {
+            items
+                .into_iter()
+                .map(|(key, item)| {
+                    let item = self.own(kind, &key, item);
+                    (key, item)
+                })
+                .collect()
+        };
+        let data = AllData { flags: own(Kind::Flag, data.flags), segments: own(Kind::Segment, data.segments) };
         self.contents.send_replace(Arc::new(Contents::from(data)));
         Ok(())
     }
@@ -129,6 +178,7 @@ impl PersistentDataStore for Observable {
             DataKind::Segment => Kind::Segment,
         };
         self.handed.fetch_add(1, Ordering::Relaxed);
+        let item = self.own(kind, key, item);
         Ok(self.contents.send_if_modified(|contents| {
             let is_news = contents.is_news(kind, key, item.version);
             if is_news {
