@@ -164,10 +164,10 @@ impl Daemon {
 fn locked(path: &std::path::Path) -> Result<Option<Lock>, LockError> {
     match lock::lock(path) {
         Ok(lock) => Ok(Some(lock)),
-        Err(error @ LockError::Taken(_)) => Err(error),
         Err(error @ LockError::Failed(..)) => {
             tracing::warn!(error = %one_line(&error), "the file is not locked yet");
             Ok(None)
         }
+        Err(error) => Err(error),
     }
 }

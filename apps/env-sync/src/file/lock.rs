@@ -11,14 +11,17 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::directory;
-
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
     #[error("another env-sync keeps `{0}`; stop it, or choose another ENV_FILE_PATH")]
     Taken(PathBuf),
+    /// Another user has it, or had it when he was killed: who may not open it cannot tell.
+    #[error(
+        "`{0}` is user {1}'s: another env-sync keeps the file, or was killed; stop it, or delete that lock if none runs"
+    )]
+    Foreign(PathBuf, u32),
     /// Nobody can have it.
     #[error("`{0}` cannot be locked")]
     Failed(PathBuf, #[source] io::Error),
@@ -39,7 +42,7 @@ impl Lock {
             match lock_beside(path) {
                 Ok(lock) => *self = lock,
                 Err(LockError::Failed(..)) => {}
-                Err(taken @ LockError::Taken(_)) => return Err(taken),
+                Err(taken) => return Err(taken),
             }
         }
         Ok(())
@@ -60,12 +63,27 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
 fn lock_beside(path: &Path) -> Result<Lock, LockError> {
     let beside = beside(path);
     loop {
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
-        let file = opened.map_err(|error| LockError::Failed(beside.clone(), error))?;
+        let file = open(&beside).map_err(|error| failed(&beside, error))?;
         take(&file, path)?;
         if is_still_there(&file, &beside) {
             return Ok(Lock { _file: file, beside: Some(beside) });
         }
+    }
+}
+
+fn open(beside: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside);
+    // In a directory like /tmp the kernel lets nobody create what is another's, though he may open it.
+    opened.or_else(|error| OpenOptions::new().write(true).open(beside).map_err(|_| error))
+}
+
+/// A lock that is there and must not be opened is somebody's.
+fn failed(beside: &Path, error: io::Error) -> LockError {
+    match fs::symlink_metadata(beside) {
+        Ok(metadata) if error.kind() == io::ErrorKind::PermissionDenied => {
+            LockError::Foreign(beside.to_owned(), metadata.uid())
+        }
+        _ => LockError::Failed(beside.to_owned(), error),
     }
 }
 
@@ -80,7 +98,7 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".env-sync-lock");
-    directory(path).join(name)
+    path.with_file_name(name)
 }
 
 fn is_still_there(file: &File, path: &Path) -> bool {

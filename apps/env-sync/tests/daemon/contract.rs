@@ -1,5 +1,8 @@
 //! What scripts and people rely on: the file, the changes, signals and exit codes.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use local::standin::{Endpoint, ItemKind, Misbehaviour, Standin, StandinOptions};
 use rustix::process::Signal;
 use serde_json::json;
@@ -243,6 +246,22 @@ async fn every_variable_is_an_option_too() {
     assert_eq!(stage.beside("other.env"), Vec::<String>::new());
     let (code, help, _) = stage.run(&["--help"]).await;
     assert!(code == 0 && help.contains("LD_SDK_KEY=sdk-… env-sync") && !help.contains("sdk-local"), "{help}");
+}
+
+#[tokio::test]
+async fn the_lock_of_another_user_who_keeps_it_to_himself_is_respected() {
+    let stage = Stage::new().await;
+    stage.write("..env.env-sync-lock", "");
+    std::fs::set_permissions(stage.path("..env.env-sync-lock"), Permissions::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(stage.folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut command = stage.command(&[]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let (code, _, log) = finished(command).await;
+    assert!(code == 1 && log.contains("`..env.env-sync-lock` is user "), "{code} {log}");
+    assert!(log.contains("another env-sync keeps the file, or was killed; stop it, or delete that lock"), "{log}");
+    assert!(!stage.path(".env").exists());
 }
 
 #[tokio::test]
