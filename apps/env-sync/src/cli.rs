@@ -37,7 +37,7 @@ Signals:
 Exit codes:
   0  stopped by a signal; --once or --dry-run done
   1  LaunchDarkly refuses the SDK key; another env-sync keeps the file; --once could not do
-     all it should
+     all it should, or --dry-run sees that it could not
   2  usage or configuration; nothing was touched
   with a COMMAND: the command's own code, or 128 and the signal that ended it";
 
@@ -136,7 +136,7 @@ pub struct Cli {
     #[arg(long)]
     pub once: bool,
 
-    /// Show what would change and end; values are hidden
+    /// Show what would change and end, with the exit code of --once; values are hidden
     #[arg(long)]
     pub dry_run: bool,
 
@@ -144,7 +144,7 @@ pub struct Cli {
     #[arg(long)]
     pub show_values: bool,
 
-    /// How long --once and --dry-run wait for LaunchDarkly
+    /// How long --once and --dry-run wait for LaunchDarkly, and COMMAND before it gets the file's last known values
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub timeout: std::time::Duration,
 

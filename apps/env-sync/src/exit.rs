@@ -7,7 +7,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: stopped by a signal, or `--once` and `--dry-run` done.
     Done,
-    /// 1: LaunchDarkly refuses the key, another `env-sync` keeps the file, or `--once` could not do all it should.
+    /// 1: LaunchDarkly refuses the key, another `env-sync` keeps the file, `--once` could not do all it should, or
+    /// `--dry-run` sees that it could not.
     Failed,
     /// 2: usage or configuration; nothing was touched.
     Misused,

@@ -93,7 +93,7 @@ pub struct Settings {
     pub reload: ReloadSettings,
     /// How it ends.
     pub mode: Mode,
-    /// How long `--once` and `--dry-run` wait.
+    /// How long `--once`, `--dry-run` and the program to supervise wait for LaunchDarkly.
     pub timeout: Duration,
     /// Where `/health` is served.
     pub listen: Option<SocketAddr>,

@@ -161,9 +161,20 @@ impl Values {
     /// The values as programs get them in their environment.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let known = self.managed.iter().filter_map(|managed| Some((&managed.name, managed.value.as_ref()?)));
-        // What has a NUL cannot be in an environment; the file has refused it by name.
-        let possible = known.filter(|(_, value)| !value.as_str().contains('\0'));
-        possible.map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect()
+        known.map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect()
+    }
+
+    /// What programs get while LaunchDarkly has not answered, of the values that the file has, and the names that it has
+    /// no value of. With `--all` nobody knows yet which of its lines are flags, so all of them count.
+    pub fn last_known(&self, mut file: BTreeMap<String, String>) -> (BTreeMap<String, String>, Vec<String>) {
+        if self.is_all {
+            return (file, Vec::new());
+        }
+        let names: HashSet<&str> = self.managed.iter().map(|managed| managed.name.as_str()).collect();
+        file.retain(|name, _| names.contains(name.as_str()));
+        let missing = self.managed.iter().map(|managed| &managed.name).filter(|name| !file.contains_key(*name));
+        let missing = missing.cloned().collect();
+        (file, missing)
     }
 
     /// How many flags are managed, how many of them have a problem, and how many could not be given a variable.

@@ -102,8 +102,7 @@ impl Daemon {
     }
 
     async fn next(&mut self) -> Event {
-        let patience = if self.settings.mode == Mode::Follow { systemd::PATIENCE } else { self.settings.timeout };
-        let late = (!self.progress.is_initialized && !self.progress.is_late).then(|| self.started + patience);
+        let late = self.late_at();
         tokio::select! {
             biased;
             signal = self.signals.next() => Event::Signal(signal),
@@ -114,6 +113,17 @@ impl Daemon {
             () = at(self.deliver_at) => Event::Deliver,
             () = at(late) => Event::Late,
         }
+    }
+
+    /// When whoever waits for LaunchDarkly has waited long enough; nothing where nobody does.
+    fn late_at(&self) -> Option<Timer> {
+        let has_command = !self.settings.reload.command.is_empty();
+        let patience = match self.settings.mode {
+            Mode::Follow if !has_command => systemd::PATIENCE,
+            _ => self.settings.timeout,
+        };
+        let is_waiting = !self.progress.is_initialized || (has_command && self.child.is_none());
+        (is_waiting && !self.progress.is_late).then(|| self.started + patience)
     }
 
     fn signalled(&mut self, signal: Signal) -> Option<Exit> {
@@ -196,16 +206,19 @@ impl Daemon {
 
     fn late(&mut self) -> Option<Exit> {
         self.progress.is_late = true;
-        let problem = self.status.facts().stream_problem.unwrap_or_else(|| "no answer".to_owned());
-        if self.settings.mode != Mode::Follow {
-            tracing::error!(
-                "LaunchDarkly sent no flags within {:?} ({problem}); nothing was written",
-                self.settings.timeout
-            );
-            return Some(Exit::Failed);
+        if !self.progress.is_initialized {
+            let problem = self.status.facts().stream_problem.unwrap_or_else(|| "no answer".to_owned());
+            if self.settings.mode != Mode::Follow {
+                tracing::error!(
+                    "LaunchDarkly sent no flags within {:?} ({problem}); nothing was written",
+                    self.settings.timeout
+                );
+                return Some(Exit::Failed);
+            }
+            tracing::warn!("LaunchDarkly has sent no flags yet ({problem}); the file stays as it is until it does");
+            systemd::ready("waiting for LaunchDarkly; the file has the last known values");
         }
-        tracing::warn!("LaunchDarkly has sent no flags yet ({problem}); the file stays as it is until it does");
-        systemd::ready("waiting for LaunchDarkly; the file has the last known values");
+        self.start_command_with_last_known_values();
         None
     }
 

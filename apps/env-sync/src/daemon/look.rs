@@ -1,5 +1,6 @@
 //! One look at the file: it is brought to the values, and who has to know is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use super::{Daemon, locked};
 use crate::diff;
 use crate::exit::Exit;
 use crate::file::lock::LockError;
-use crate::file::{self, Applied, FileError};
+use crate::file::{self, Applied, FileError, Preview};
+use crate::reload::Environment;
 use crate::reload::child::Supervised;
 use crate::settings::Mode;
 use crate::status::{self, systemd};
@@ -81,7 +83,7 @@ impl Daemon {
             let (name, reason) = (&refusal.name, refusal.reason);
             tracing::error!(
                 name,
-                "{name} cannot be written as {}: {reason}; its line stays as it was",
+                "{name} cannot be written as {}: {reason}; its line stays as it was, and so does what commands get",
                 self.settings.file.format
             );
         }
@@ -123,28 +125,88 @@ impl Daemon {
 
     /// Starts what follows a change.
     fn reload(&mut self, is_changed: bool) {
-        let environment = Arc::new(self.values.environment());
+        let environment = Arc::new(self.environment());
         let is_first = !self.progress.is_synced;
         if is_changed || (is_first && self.settings.reload.run_on_start) {
             self.reloads.changed(&environment);
         }
         let command = &self.settings.reload.command;
         match &self.child {
-            None if is_first && !command.is_empty() => {
-                let (splay, status) = (self.settings.reload.splay, self.status.clone());
-                self.child = Some(Supervised::start(command.clone(), &environment, splay, status));
+            None if is_first && !command.is_empty() => return self.start_command(environment),
+            // What it got of a file with more lines than the flags' is no reason to start it anew.
+            Some(child) if environment.iter().any(|(name, value)| self.environment.get(name) != Some(value)) => {
+                child.changed(&environment);
             }
-            Some(child) if environment != self.environment => child.changed(&environment),
             _ => {}
         }
         self.environment = environment;
     }
 
-    /// Prints what would change.
+    /// The values as programs get them. What the file could not be given they get as it stands there, if it does: who
+    /// reads the file and who gets its values must not disagree.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.values.environment();
+        if !self.progress.refused.is_empty() {
+            let mut kept = file::known(&self.settings.file).unwrap_or_default();
+            for name in &self.progress.refused {
+                match kept.remove(name) {
+                    Some(value) => environment.insert(name.clone(), value),
+                    None => environment.remove(name),
+                };
+            }
+        }
+        self.possible(environment)
+    }
+
+    /// A JSON file can hold what an environment cannot.
+    fn possible(&self, mut environment: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let has_programs = self.settings.reload.exec.is_some() || !self.settings.reload.command.is_empty();
+        environment.retain(|name, value| {
+            let is_possible = !value.contains('\0');
+            if has_programs && !is_possible {
+                tracing::error!("{name} has a NUL character, which no environment can hold: commands do not get it");
+            }
+            is_possible
+        });
+        environment
+    }
+
+    fn start_command(&mut self, environment: Environment) {
+        let (splay, status) = (self.settings.reload.splay, self.status.clone());
+        self.child = Some(Supervised::start(self.settings.reload.command.clone(), &environment, splay, status));
+        self.environment = environment;
+    }
+
+    /// Starts the program that waits for its values with those that the file has: an outage of LaunchDarkly, or a full
+    /// disk, must not keep it from starting. Without any it goes on waiting.
+    pub(super) fn start_command_with_last_known_values(&mut self) {
+        if self.settings.reload.command.is_empty() || self.child.is_some() {
+            return;
+        }
+        let path = self.path.display();
+        let (known, missing) = match file::known(&self.settings.file) {
+            Ok(known) => self.values.last_known(known),
+            Err(error) => {
+                return tracing::error!("{}; the command is not started before the file can be used", one_line(&error));
+            }
+        };
+        if known.is_empty() {
+            return tracing::warn!(%path, "the file has no last known values: the command is not started before it has");
+        }
+        if missing.is_empty() {
+            tracing::warn!(%path, "the command gets the last known values of the file");
+        } else {
+            let missing = names(&missing);
+            tracing::warn!(%path, "the command gets the last known values of the file, which has none of {missing}");
+        }
+        self.start_command(Arc::new(self.possible(known)));
+    }
+
+    /// Prints what would change; fails where `--once` would.
     pub(super) fn show_difference(&self, show_values: bool) -> Exit {
         debug_assert!(matches!(self.settings.mode, Mode::Preview { .. }));
         let assignments = self.values.assignments();
-        let (old, edited) = match file::preview(&self.settings.file, &assignments) {
+        let Preview { text, edited, obstacle } = match file::preview(&self.settings.file, &assignments) {
             Ok(preview) => preview,
             Err(error) => {
                 tracing::error!("{}", one_line(&error));
@@ -154,9 +216,13 @@ impl Daemon {
         for refusal in &edited.refused {
             tracing::error!("{} cannot be written as {}: {}", refusal.name, self.settings.file.format, refusal.reason);
         }
+        if let Some(error) = &obstacle {
+            tracing::error!("{}", one_line(error));
+        }
         let name = self.settings.file.path.display().to_string();
-        print(&diff::render(&name, &old, &edited, &assignments, show_values));
-        Exit::Done
+        print(&diff::render(&name, &text, &edited, &assignments, show_values));
+        let (_, _, nameless) = self.values.counts();
+        if obstacle.is_none() && edited.refused.is_empty() && nameless == 0 { Exit::Done } else { Exit::Failed }
     }
 }
 

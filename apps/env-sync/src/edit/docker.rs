@@ -23,6 +23,10 @@ impl Syntax for Docker {
         false
     }
 
+    fn unquote(&self, raw: &str) -> String {
+        raw.to_owned()
+    }
+
     fn spell(&self, value: &Text, _: bool) -> Result<String, &'static str> {
         if value.as_str().contains('\0') {
             return Err("it has a NUL character, which no environment can hold");

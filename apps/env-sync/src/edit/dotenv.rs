@@ -30,6 +30,11 @@ impl Syntax for Dotenv {
         })
     }
 
+    fn unquote(&self, raw: &str) -> String {
+        let inner = |quote| raw.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        inner('\'').or_else(|| inner('"')).unwrap_or(raw).to_owned()
+    }
+
     fn spell(&self, value: &Text, comment: bool) -> Result<String, &'static str> {
         match value {
             Text::Plain(value) => spell(value, comment),

@@ -1,19 +1,16 @@
 //! One JSON object of names and values; other members stay as they are spelled, in their order.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Assignment, EditError, Edited, Text};
+use super::{Assignment, EditError, Edited, Text, is_legal_name};
 
 pub(super) fn edit(text: &[u8], assignments: &[Assignment]) -> Result<Edited, EditError> {
-    let mut members = if text.trim_ascii().is_empty() {
-        Members::default()
-    } else {
-        serde_json::from_slice(text).map_err(EditError::NotAnObject)?
-    };
+    let mut members = members(text)?;
     let mut changed = Vec::new();
     for Assignment { name, value } in assignments {
         let value = json(value);
@@ -24,6 +21,23 @@ pub(super) fn edit(text: &[u8], assignments: &[Assignment]) -> Result<Edited, Ed
     }
     let text = if changed.is_empty() { text.to_vec() } else { members.to_string().into_bytes() };
     Ok(Edited { text, changed, refused: Vec::new() })
+}
+
+/// Strings as they are, all else as its JSON is spelled.
+pub(super) fn read(text: &[u8]) -> Result<BTreeMap<String, String>, EditError> {
+    let named = members(text)?.0.into_iter().filter(|(name, _)| is_legal_name(name));
+    let value = |raw: &RawValue| match serde_json::from_str(raw.get()).map_err(EditError::NotAnObject)? {
+        Value::String(text) => Ok(text),
+        _ => Ok(raw.get().to_owned()),
+    };
+    named.map(|(name, raw)| Ok((name, value(&raw)?))).collect()
+}
+
+fn members(text: &[u8]) -> Result<Members, EditError> {
+    if text.trim_ascii().is_empty() {
+        return Ok(Members::default());
+    }
+    serde_json::from_slice(text).map_err(EditError::NotAnObject)
 }
 
 fn json(value: &Text) -> Value {

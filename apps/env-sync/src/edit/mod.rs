@@ -11,6 +11,7 @@ pub mod shell;
 mod splice;
 pub mod systemd;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -99,6 +100,18 @@ pub fn edit(format: Format, text: &[u8], assignments: &[Assignment]) -> Result<E
     }
 }
 
+/// The values that a text has, by legal name, and only those that all of the format's readers take for the same: what
+/// one of them would replace, unescape or run is nobody's value.
+pub fn read(format: Format, text: &[u8]) -> Result<BTreeMap<String, String>, EditError> {
+    match format {
+        Format::Dotenv => splice::read(&dotenv::Dotenv, text),
+        Format::Docker => splice::read(&docker::Docker, text),
+        Format::Shell => splice::read(&shell::Shell, text),
+        Format::Systemd => splice::read(&systemd::Systemd, text),
+        Format::Json => json::read(text),
+    }
+}
+
 /// A place in the text where a name gets its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binding {
@@ -124,6 +137,9 @@ pub(crate) trait Syntax {
 
     /// The value's spelling; the reason where there is none.
     fn spell(&self, value: &Text, comment: bool) -> Result<String, &'static str>;
+
+    /// What a spelling stands for, if it is one that `says` or `spell` knows.
+    fn unquote(&self, raw: &str) -> String;
 
     /// What stands before the name of a line that is added.
     fn keyword(&self) -> &'static str {

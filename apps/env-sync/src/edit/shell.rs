@@ -40,6 +40,14 @@ impl Syntax for Shell {
                 && !value.contains('\'')
     }
 
+    fn unquote(&self, raw: &str) -> String {
+        if let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            return inner.to_owned();
+        }
+        let inner = raw.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        inner.map_or_else(|| raw.to_owned(), |inner| inner.replace(r"'\''", "'"))
+    }
+
     fn spell(&self, value: &Text, _: bool) -> Result<String, &'static str> {
         let value = value.as_str();
         if value.contains('\0') {

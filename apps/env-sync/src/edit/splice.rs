@@ -1,8 +1,8 @@
 //! Puts spelled values into a text, format by format the same way.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Assignment, Binding, EditError, Edited, Refusal, Syntax};
+use super::{Assignment, Binding, EditError, Edited, Refusal, Syntax, Text, is_legal_name};
 
 /// The text with every assignment in place. Lines are added at the end, with the text's own kind of line ending.
 pub(super) fn splice(syntax: &dyn Syntax, text: &[u8], assignments: &[Assignment]) -> Result<Edited, EditError> {
@@ -50,6 +50,26 @@ fn by_name<'a, 'b>(text: &'a [u8], bindings: &'b [Binding]) -> HashMap<&'a [u8],
         by_name.entry(&text[binding.name.clone()]).or_default().push(binding);
     }
     by_name
+}
+
+/// The values that every reader takes for the same. Of several lines of a name the last counts, as it does to them.
+pub(super) fn read(syntax: &dyn Syntax, text: &[u8]) -> Result<BTreeMap<String, String>, EditError> {
+    let bindings = syntax.scan(text).ok_or(EditError::Unclosed)?;
+    let mut values = BTreeMap::new();
+    for binding in &bindings {
+        let part = |range: &std::ops::Range<usize>| std::str::from_utf8(&text[range.clone()]).ok();
+        let Some(name) = part(&binding.name).filter(|name| is_legal_name(name)) else { continue };
+        let value = part(&binding.raw).map(|raw| syntax.unquote(raw));
+        let value = value.filter(|value| {
+            let assignment = Assignment { name: name.to_owned(), value: Text::Plain(value.clone()) };
+            replacements(syntax, text, &assignment, &[binding]).is_ok_and(|(_, changes)| changes.is_empty())
+        });
+        match value {
+            Some(value) => values.insert(name.to_owned(), value),
+            None => values.remove(name),
+        };
+    }
+    Ok(values)
 }
 
 type Replacements<'a> = (String, Vec<(&'a Binding, String)>);

@@ -38,6 +38,18 @@ impl Syntax for Systemd {
         is_harmless && ['\'', '"'].into_iter().any(|quote| inner(quote) == Some(value))
     }
 
+    fn unquote(&self, raw: &str) -> String {
+        if let Some(inner) = raw.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+            return inner.to_owned();
+        }
+        let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return raw.to_owned() };
+        let (mut value, mut characters) = (String::with_capacity(inner.len()), inner.chars());
+        while let Some(character) = characters.next() {
+            value.extend(if character == '\\' { characters.next() } else { Some(character) });
+        }
+        value
+    }
+
     fn spell(&self, value: &Text, _: bool) -> Result<String, &'static str> {
         let value = value.as_str();
         if value.contains('\0') {

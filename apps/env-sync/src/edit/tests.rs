@@ -187,6 +187,30 @@ fn json_files_keep_other_members_and_their_order() {
     assert_eq!(edit(Format::Json, b" ", &[number]).unwrap().text, b"{\n  \"n\": 1\n}\n");
 }
 
+#[test]
+fn only_values_that_all_readers_take_for_the_same_are_read() {
+    for (format, text, values) in [
+        (
+            Format::Dotenv,
+            "A=1\nexport B=' x '\nC=\"it's\" # c\nD=${HOME}\nE=\"a\\nb\"\nF=1 # c\nG=\nnot-legal=1\nH=1\nH=2\nI=1\nI=$x\n",
+            "{\"A\": \"1\", \"B\": \" x \", \"C\": \"it's\", \"G\": \"\", \"H\": \"2\"}",
+        ),
+        (Format::Docker, "# c\nA=' 1 # \nB\n", r#"{"A": "' 1 # "}"#),
+        (Format::Shell, "export A='it'\\''s'\nB=\"a b\"\nC=$x\nD=`y`\nE='a'b\n", r#"{"A": "it's", "B": "a b"}"#),
+        (Format::Systemd, "; c\nA=\"it's \\\\ \\$5\"\nB='x'\nC=a\\\nb\n", r#"{"A": "it's \\ $5", "B": "x"}"#),
+        (
+            Format::Json,
+            r#"{"A": "x", "B": 1.10, "C": {"d": null}}"#,
+            r#"{"A": "x", "B": "1.10", "C": "{\"d\": null}"}"#,
+        ),
+        (Format::Json, "", "{}"),
+    ] {
+        let expected: BTreeMap<String, String> = serde_json::from_str(values).unwrap();
+        assert_eq!(read(format, text.as_bytes()).unwrap(), expected, "{format}");
+    }
+    assert!(read(Format::Json, b"[]").is_err());
+}
+
 const FORMATS: [Format; 5] = [Format::Dotenv, Format::Docker, Format::Shell, Format::Systemd, Format::Json];
 
 fn any_file() -> impl Strategy<Value = String> {
@@ -221,6 +245,17 @@ proptest! {
             let twice = edit(format, &once.text, &wanted).unwrap();
             prop_assert!(twice.changed.is_empty(), "{format}: {:?} then {:?}", String::from_utf8_lossy(&once.text), twice.changed);
             prop_assert_eq!(twice.text, once.text);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(file in any_file(), value in any_value()) {
+        for format in FORMATS {
+            let Ok(edited) = edit(format, file.as_bytes(), &assignments(&[("A", &value)])) else { continue };
+            if edited.refused.is_empty() {
+                let values = read(format, &edited.text).unwrap();
+                prop_assert_eq!(values.get("A"), Some(&value), "{}: {:?}", format, String::from_utf8_lossy(&edited.text));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod lock;
 mod replace;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -82,12 +83,32 @@ pub fn apply(settings: &FileSettings, assignments: &[Assignment]) -> Result<Appl
     Err(FileError::Busy(path))
 }
 
-/// What the values would make of the file: its content now and then.
-pub fn preview(settings: &FileSettings, assignments: &[Assignment]) -> Result<(Vec<u8>, Edited), FileError> {
+/// What the values would make of the file.
+#[derive(Debug)]
+pub struct Preview {
+    /// Its content now.
+    pub text: Vec<u8>,
+    /// And then.
+    pub edited: Edited,
+    /// Why it could not be written, as far as can be seen without writing.
+    pub obstacle: Option<FileError>,
+}
+
+/// What the values would make of the file, which is not touched.
+pub fn preview(settings: &FileSettings, assignments: &[Assignment]) -> Result<Preview, FileError> {
+    let path = target(&settings.path)?;
+    let Look { text, .. } = look(&path)?;
+    let edited =
+        edit::edit(settings.format, &text, assignments).map_err(|error| FileError::Edit(path.clone(), error))?;
+    let obstacle = if edited.changed.is_empty() { Ok(()) } else { replace::is_possible(&path) };
+    Ok(Preview { text, edited, obstacle: obstacle.map_err(|error| FileError::Write(path, error)).err() })
+}
+
+/// The values that the file has now; none where it is not there.
+pub fn known(settings: &FileSettings) -> Result<BTreeMap<String, String>, FileError> {
     let path = target(&settings.path)?;
     let look = look(&path)?;
-    let edited = edit::edit(settings.format, &look.text, assignments).map_err(|error| FileError::Edit(path, error))?;
-    Ok((look.text, edited))
+    edit::read(settings.format, &look.text).map_err(|error| FileError::Edit(path, error))
 }
 
 /// Nothing where the file changed under our hands.

@@ -9,7 +9,7 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -50,6 +50,12 @@ pub(super) fn prepare(path: &Path, text: &[u8], mode: u32, old: &Metadata) -> io
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     Ok(Replacement::File(file))
+}
+
+/// Whether a file could be written, as far as rights tell.
+pub(super) fn is_possible(path: &Path) -> io::Result<()> {
+    let written = if is_mount(path) { path } else { directory(path) };
+    Ok(rustix::fs::access(written, Access::WRITE_OK)?)
 }
 
 impl Replacement {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use local::standin::{Endpoint, Misbehaviour};
 use serde_json::json;
 
-use crate::stage::{Daemon, Stage};
+use crate::stage::{Daemon, Stage, until};
+
+/// Tells what it was started with.
+const PROGRAM: &str = "echo \"${A-none}-${B-none}-${C-none}-${PORT-none}\" >>starts; while :; do sleep 0.02; done";
 
 #[tokio::test]
 async fn an_unreachable_launchdarkly_leaves_the_file_and_is_tried_again() {
@@ -108,6 +111,60 @@ async fn once_gives_up_in_its_time_and_writes_nothing() {
     assert_eq!(code, 1);
     assert!(log.contains("LaunchDarkly sent no flags within 300ms (LaunchDarkly's stream answered 503)"), "{log}");
     assert!(!stage.path(".env").exists());
+}
+
+#[tokio::test]
+async fn a_program_starts_with_the_last_known_values_while_launchdarkly_is_away() {
+    let stage = Stage::new().await;
+    stage.write(".env", "export A='as known'\nB=b # mine\nPORT=1\n");
+    stage.standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+    let daemon = stage.start(&["--timeout", "300ms", "--", "sh", "-c", PROGRAM]);
+    stage.reads("starts", "as known-none-none-none\n").await;
+    daemon.says("the command gets the last known values of the file, which has none of B, C").await;
+    stage.standin.behave();
+    stage.reads("starts", "as known-none-none-none\na-b-c-none\n").await;
+    assert_eq!(daemon.terminated().await, 0);
+}
+
+#[tokio::test]
+async fn a_program_that_has_the_right_values_already_is_not_started_anew() {
+    let stage = Stage::new().await;
+    stage.write(".env", "A=a\nB=b\nC=c\nPORT=1\n");
+    for arguments in [&["--timeout", "300ms"][..], &["--timeout", "300ms", "--all"]] {
+        stage.write("starts", "");
+        stage.standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+        let daemon = stage.start(&[arguments, &["--", "sh", "-c", PROGRAM]].concat());
+        until(|| stage.text("starts").starts_with("a-b-c-"), || "a start".to_owned()).await;
+        stage.standin.behave();
+        daemon.says("the file is right as it is").await;
+        assert_eq!(daemon.terminated().await, 0);
+        assert_eq!(stage.text("starts").lines().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_program_without_last_known_values_waits_for_launchdarkly() {
+    let stage = Stage::new().await;
+    stage.write(".env", "PORT=1\n");
+    stage.standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+    let daemon = stage.start(&["--timeout", "300ms", "--", "sh", "-c", PROGRAM]);
+    daemon.says("the file has no last known values: the command is not started before it has").await;
+    assert!(!stage.path("starts").exists());
+    stage.standin.behave();
+    stage.reads("starts", "a-b-c-none\n").await;
+}
+
+#[tokio::test]
+async fn a_program_starts_with_the_last_known_values_while_the_file_cannot_be_written() {
+    let stage = Stage::new().await;
+    stage.write(".env", "A=known\nB=b\nC=c\n");
+    // To its programs a full disk, and a file that may not grow, look alike. The program is free of that limit.
+    let limited = format!("trap '' XFSZ; ulimit -S -f 0; exec {} \"$@\"", env!("CARGO_BIN_EXE_env-sync"));
+    let free = format!("ulimit -S -f unlimited; {PROGRAM}");
+    let arguments = ["-c", &limited, "sh", "--timeout", "300ms", "--", "sh", "-c", &free];
+    let daemon = Daemon::of(stage.command_of("sh", &arguments));
+    daemon.says("cannot be written").await;
+    stage.reads("starts", "known-b-c-none\n").await;
 }
 
 #[tokio::test]

@@ -22,13 +22,7 @@ async fn has_namespaces() -> bool {
 
 /// The program after a script of mounts, in a namespace of its own; `$0` is the program.
 fn in_namespace(stage: &Stage, script: &str) -> Daemon {
-    let plain = stage.command(&[]);
-    let mut command = Command::new("unshare");
-    command.args(["-Urm", "sh", "-ec", script, env!("CARGO_BIN_EXE_env-sync")]);
-    command.current_dir(stage.folder.path()).env_clear();
-    command.envs(plain.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    Daemon::of(command)
+    Daemon::of(stage.command_of("unshare", &["-Urm", "sh", "-ec", script, env!("CARGO_BIN_EXE_env-sync")]))
 }
 
 #[tokio::test]

@@ -55,6 +55,47 @@ async fn a_value_that_the_format_cannot_hold_is_refused_by_name_and_the_rest_is_
 }
 
 #[tokio::test]
+async fn commands_get_what_the_file_says_where_a_value_is_refused() {
+    let stage = Stage::new().await;
+    stage.write(".env", "A=a\nB=b\n");
+    let daemon = stage.start(&["--format", "docker", "--exec", "echo \"$A-$B-${C-none}\" >>runs"]);
+    stage.reads("runs", "a-b-c\n").await;
+    stage.set("A", &json!("two\nlines"));
+    daemon.says("A cannot be written as docker: it has several lines").await;
+    stage.set("B", &json!("z"));
+    stage.reads("runs", "a-b-c\na-z-c\n").await;
+    stage.set("A", &json!("one line"));
+    stage.reads("runs", "a-b-c\na-z-c\none line-z-c\n").await;
+    assert_eq!(daemon.terminated().await, 0);
+
+    let stage = Stage::with(&payload(&[("A", json!("a\0b")), ("B", json!("b")), ("C", json!("c"))])).await;
+    let script = "echo \"${A-none}-$B\" >>runs";
+    let (code, _, log) = stage.run(&["--once", "--format", "json", "--exec", script]).await;
+    assert!(code == 0 && log.contains("A has a NUL character, which no environment can hold"), "{log}");
+    assert_eq!(stage.text("runs"), "none-b\n");
+}
+
+#[tokio::test]
+async fn a_dry_run_ends_with_the_code_of_once() {
+    let stage = Stage::with(&payload(&[("A", json!("two\nlines")), ("B", json!("b")), ("C", json!("c"))])).await;
+    let (code, out, log) = stage.run(&["--dry-run", "--format", "docker"]).await;
+    assert!(code == 1 && out.ends_with("+B=…\n+C=…\n") && log.contains("A cannot be written as docker"), "{log}");
+    let (code, out, log) = stage.run(&["--dry-run", "--env-file-path", "no/where/.env"]).await;
+    assert!(code == 1 && out.ends_with("+B=…\n+C=…\n"), "{out} {log}");
+    assert!(log.contains("`no/where/.env` cannot be written; its directory must be writable"), "{log}");
+    let mut command = stage.command(&["--dry-run"]);
+    command.env("LD_SDK_KEY", "sdk-wrong");
+    let (code, _, log) = finished(command).await;
+    assert!(code == 1 && log.contains("LaunchDarkly refuses the SDK key (status 401)"), "{log}");
+    let mut command = stage.command(&["--dry-run", "--timeout", "200ms"]);
+    command.env("LAUNCHDARKLY_STREAM_URI", "http://127.0.0.1:1");
+    let (code, _, log) = finished(command).await;
+    assert!(code == 1 && log.contains("LaunchDarkly sent no flags within 200ms"), "{log}");
+    let (code, _, log) = stage.run(&["--dry-run", "--all", "--map", "B=C"]).await;
+    assert!(code == 1 && log.contains("would both be the variable C"), "{log}");
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_the_difference_without_values_and_touches_nothing() {
     let stage = Stage::new().await;
     stage.write(".env", "# mine\nSECRET=hush\nA=old\n");

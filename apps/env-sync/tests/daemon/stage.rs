@@ -47,7 +47,12 @@ impl Stage {
 
     /// The program with flags `A,B,C`, no debounce, and an environment of its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_env-sync"));
+        self.command_of(env!("CARGO_BIN_EXE_env-sync"), arguments)
+    }
+
+    /// Another program, which becomes that one, with the same environment.
+    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", env!("PATH"));
         command.env("LD_SDK_KEY", "sdk-local").env("FLAGS", "A,B,C").env("DEBOUNCE_MS", "0");
         command.env("LAUNCHDARKLY_STREAM_URI", self.standin.url());
