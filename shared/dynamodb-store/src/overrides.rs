@@ -168,7 +168,12 @@ impl Held {
         lease.is_held(now_ms).then_some(lease.expires_at_ms)
     }
 
+    /// Nothing where a sync that died had deleted it already, though the snapshot still has it.
     fn newest(&self) -> Option<(u64, String)> {
+        let is_doomed = self.seen.head.as_ref().is_some_and(|head| head.doomed.tombstone(&self.id).is_some());
+        if is_doomed && self.official.is_none() {
+            return None;
+        }
         let in_snapshot = self.snapshot.as_ref().and_then(|snapshot| {
             Some((snapshot.version(&self.id)?, snapshot.json(self.id.kind, &self.id.key).map(Cow::into_owned)?))
         });
@@ -222,7 +227,9 @@ impl Held {
     /// Without a head there is no nonce to tell by: where the answer gets lost, the item itself tells.
     async fn write_item(&self, table: &impl Table, item: Item<'_>, guard: Guard) -> Result<(), CommitError> {
         let json = item.json.to_owned();
-        let written = table.commit(&[Write::Item { id: self.id.clone(), version: item.version, json, guard }]).await;
+        let write = Write::Item { id: self.id.clone(), version: item.version, json, guard };
+        // Should a first sync write a head meanwhile, its snapshot would know nothing of this.
+        let written = table.commit(&[Write::Fence { follows: self.seen.nonce.clone() }, write]).await;
         let Err(CommitError::Unknown(_)) = &written else { return written };
         match table.official(&self.id).await {
             Ok(Some((_, Some(json)))) if json == item.json => Ok(()),

@@ -17,8 +17,14 @@ use super::CorruptSnapshot;
 const LEVEL: i32 = 5;
 /// A block is closed once it holds this many bytes: small enough to open one cheaply, large enough to compress well.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// No real index or block is larger; more is refused before memory is asked for.
-const MAX_PART_BYTES: u64 = 64 * 1024 * 1024;
+/// No real block is larger; more is refused before memory is asked for.
+const MAX_BLOCK_BYTES: u64 = 64 * 1024 * 1024;
+/// No real index is larger: that of 10,000 flags has half a megabyte. In memory it takes several times as much.
+const MAX_INDEX_BYTES: u64 = 8 * 1024 * 1024;
+/// No payload is larger: so much is taken from LaunchDarkly at most.
+const MAX_PAYLOAD_BYTES: u64 = 256 * 1024 * 1024;
+/// The smallest zstd frame with a checksum of its own: magic number, header, one empty block.
+const MIN_FRAME_BYTES: u32 = 9;
 
 #[derive(Serialize, Deserialize, Default, Debug)]
 struct Index {
@@ -44,6 +50,23 @@ struct Entry {
 }
 
 impl Index {
+    /// Whether the blocks can be those of a base of which so many bytes follow the index.
+    fn check(&self, bytes: usize) -> Result<(), CorruptSnapshot> {
+        const PART: &str = "base";
+        let (mut compressed, mut raw) = (0_u64, 0_u64);
+        for block in &self.blocks {
+            compressed += u64::from(block.compressed);
+            raw += u64::from(block.raw);
+            if block.compressed < MIN_FRAME_BYTES || compressed > bytes as u64 {
+                return Err(CorruptSnapshot::CutOff { part: PART });
+            }
+        }
+        if raw > MAX_PAYLOAD_BYTES {
+            return Err(CorruptSnapshot::TooLarge { part: PART, bytes: raw, limit: MAX_PAYLOAD_BYTES });
+        }
+        if compressed == bytes as u64 { Ok(()) } else { Err(CorruptSnapshot::CutOff { part: PART }) }
+    }
+
     fn entries(&self, kind: Kind) -> &[Entry] {
         match kind {
             Kind::Flag => &self.flags,
@@ -128,18 +151,16 @@ impl Base {
         let head = bytes.first_chunk::<4>().ok_or_else(cut_off)?;
         let end = 4_usize.saturating_add(u32::from_le_bytes(*head) as usize);
         let index = bytes.get(4..end).ok_or_else(cut_off)?;
-        let index = decompress_frame(PART, index)?;
+        let index = decompress_frame(PART, index, MAX_INDEX_BYTES)?;
         let index: Index =
             postcard::from_bytes(&index).map_err(|source| CorruptSnapshot::Format { part: PART, source })?;
-        let mut starts = Vec::with_capacity(index.blocks.len());
-        let mut start = end;
-        for block in &index.blocks {
-            starts.push(start);
-            start = start.saturating_add(block.compressed as usize);
-        }
-        if start != bytes.len() {
-            return Err(CorruptSnapshot::CutOff { part: "base" });
-        }
+        index.check(bytes.len() - end)?;
+        let starts = index.blocks.iter().scan(end, |next, block| {
+            let start = *next;
+            *next += block.compressed as usize;
+            Some(start)
+        });
+        let starts = starts.collect();
         let opened = index.blocks.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { bytes, index, starts, opened })
     }
@@ -182,7 +203,7 @@ impl Base {
     /// Shows every item once, one block after another, keeping none.
     ///
     /// # Errors
-    /// Where a block is corrupt.
+    /// Where a block is corrupt, or an item lies in none.
     pub fn visit(&self, visit: &mut dyn FnMut(Item<'_>)) -> Result<(), CorruptSnapshot> {
         let mut rest = Kind::ALL.map(|kind| self.index.entries(kind).iter().peekable());
         for number in 0..self.index.blocks.len() {
@@ -195,7 +216,8 @@ impl Base {
                 }
             }
         }
-        Ok(())
+        let is_over = rest.iter_mut().all(|entries| entries.next().is_none());
+        if is_over { Ok(()) } else { Err(CorruptSnapshot::CutOff { part: "base" }) }
     }
 
     fn find(&self, kind: Kind, key: &str) -> Option<&Entry> {
@@ -207,7 +229,8 @@ impl Base {
         const PART: &str = "block";
         let block = &self.index.blocks[number];
         let start = self.starts[number];
-        let raw = decompress(PART, &self.bytes[start..start + block.compressed as usize], u64::from(block.raw))?;
+        let frame = &self.bytes[start..start + block.compressed as usize];
+        let raw = decompress(PART, frame, u64::from(block.raw), MAX_BLOCK_BYTES)?;
         String::from_utf8(raw).map_err(|_| CorruptSnapshot::NotText { part: PART })
     }
 }
@@ -234,15 +257,15 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
     compressor.unwrap_or_default()
 }
 
-/// Decompresses one frame whose content's length is known to it.
-pub(super) fn decompress_frame(part: &'static str, bytes: &[u8]) -> Result<Vec<u8>, CorruptSnapshot> {
+/// Decompresses one frame whose content's length is known to it, and at most the limit.
+pub(super) fn decompress_frame(part: &'static str, bytes: &[u8], limit: u64) -> Result<Vec<u8>, CorruptSnapshot> {
     let length = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
-    decompress(part, bytes, length.ok_or(CorruptSnapshot::CutOff { part })?)
+    decompress(part, bytes, length.ok_or(CorruptSnapshot::CutOff { part })?, limit)
 }
 
-fn decompress(part: &'static str, bytes: &[u8], length: u64) -> Result<Vec<u8>, CorruptSnapshot> {
-    if length > MAX_PART_BYTES {
-        return Err(CorruptSnapshot::TooLarge { part, bytes: length, limit: MAX_PART_BYTES });
+fn decompress(part: &'static str, bytes: &[u8], length: u64, limit: u64) -> Result<Vec<u8>, CorruptSnapshot> {
+    if length > limit {
+        return Err(CorruptSnapshot::TooLarge { part, bytes: length, limit });
     }
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     zstd::bulk::decompress(bytes, length).map_err(|source| CorruptSnapshot::Compression { part, source })
@@ -299,20 +322,39 @@ mod tests {
         assert_eq!((base.count(Kind::Flag), base.count(Kind::Segment)), (0, 0));
     }
 
+    /// A base of these blocks and flags, of which so many bytes follow the index.
+    fn with_index(blocks: Vec<Block>, flags: Vec<Entry>, bytes: usize) -> Result<Base, CorruptSnapshot> {
+        let index = compress(&postcard::to_stdvec(&Index { blocks, flags, ..Index::default() }).unwrap());
+        let mut base = u32_of(index.len()).to_le_bytes().to_vec();
+        base.extend(index);
+        base.extend(std::iter::repeat_n(0, bytes));
+        Base::decode(base.into())
+    }
+
+    fn entry(block: u32) -> Entry {
+        Entry { key: "f".into(), version: 1, block, start: 0, len: 9 }
+    }
+
     #[test]
     fn a_bomb_is_refused_before_memory_is_asked_for() {
-        let index = Index {
-            blocks: vec![Block { compressed: 4, raw: u32::MAX }],
-            flags: vec![Entry { key: "f".into(), version: 1, block: 0, start: 0, len: 9 }],
-            ..Index::default()
-        };
-        let index = compress(&postcard::to_stdvec(&index).unwrap());
-        let mut bytes = u32_of(index.len()).to_le_bytes().to_vec();
-        bytes.extend(index);
-        bytes.extend([0; 4]);
-        let base = Base::decode(bytes.into()).unwrap();
-        assert_eq!(base.json(Kind::Flag, "f"), None);
-        assert!(matches!(base.visit(&mut |_| ()), Err(CorruptSnapshot::TooLarge { .. })));
+        let raw = u32_of(usize::try_from(MAX_BLOCK_BYTES).unwrap());
+        let block = |raw| Block { compressed: MIN_FRAME_BYTES, raw };
+        let one = with_index(vec![block(raw + 1)], vec![entry(0)], 9).unwrap();
+        assert_eq!(one.json(Kind::Flag, "f"), None);
+        assert!(matches!(one.visit(&mut |_| ()), Err(CorruptSnapshot::TooLarge { part: "block", .. })));
+        let many = with_index((0..5).map(|_| block(raw)).collect(), Vec::new(), 5 * 9);
+        assert!(matches!(many, Err(CorruptSnapshot::TooLarge { part: "base", .. })));
+        let empty = with_index((0..1_000_000).map(|_| Block { compressed: 0, raw: 0 }).collect(), Vec::new(), 0);
+        assert!(matches!(empty, Err(CorruptSnapshot::CutOff { part: "base" })));
+        let mut index = compress(&vec![0; usize::try_from(MAX_INDEX_BYTES).unwrap() + 1]);
+        index.splice(..0, u32_of(index.len()).to_le_bytes());
+        assert!(matches!(Base::decode(index.into()), Err(CorruptSnapshot::TooLarge { part: "index", .. })));
+    }
+
+    #[test]
+    fn an_item_that_lies_in_no_block_is_not_passed_over_in_silence() {
+        let base = with_index(Vec::new(), vec![entry(7)], 0).unwrap();
+        assert!(matches!(base.visit(&mut |_| ()), Err(CorruptSnapshot::CutOff { .. })));
     }
 
     proptest! {

@@ -19,6 +19,9 @@ const MAX_TOMBSTONES: usize = 500;
 /// would need a new base.
 const MAX_TOMBSTONE_BYTES: usize = 4 * 1024;
 
+/// A delta holds at most so much before it is compressed: more makes a new base, and is refused where it is read.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
 /// What is remembered of a deleted item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -133,11 +136,11 @@ impl Delta {
         }
     }
 
-    /// Whether it has more bytes than that. Compressing it is the dearer part of the question, and mostly spared.
+    /// Whether it has more compressed bytes than that, or more than are ever read. Compressing it is the dearer part of the question, and mostly spared.
     pub(crate) fn is_larger_than(&self, bytes: usize) -> bool {
         let upserts: usize = self.upserts.iter().map(|(id, changed)| id.key.len() + changed.json.len() + 32).sum();
         let tombstones: usize = self.tombstones.keys().map(|id| id.key.len() + 32).sum();
-        upserts + tombstones > bytes && self.encode().len() > bytes
+        upserts + tombstones > MAX_BYTES || (upserts + tombstones > bytes && self.encode().len() > bytes)
     }
 
     /// The delta's bytes.
@@ -161,7 +164,7 @@ impl Delta {
     /// Where the bytes are not those of a delta.
     pub fn decode(bytes: &[u8]) -> Result<Self, CorruptSnapshot> {
         const PART: &str = "delta";
-        let raw = decompress_frame(PART, bytes)?;
+        let raw = decompress_frame(PART, bytes, MAX_BYTES as u64)?;
         let stored: Stored<'_> =
             postcard::from_bytes(&raw).map_err(|source| CorruptSnapshot::Format { part: PART, source })?;
         let id = |flag, key| ItemId::new(if flag { Kind::Flag } else { Kind::Segment }, key);
@@ -216,6 +219,18 @@ mod tests {
             assert!(!delta.is_larger_than(bytes));
             assert_eq!(delta.is_larger_than(bytes - 1), items > 0, "{items} items");
         }
+    }
+
+    #[test]
+    fn a_delta_that_would_not_be_read_again_makes_a_new_base() {
+        let json = |bytes: usize| "0".repeat(bytes);
+        let delta = |bytes| delta(&[(true, "f".into(), 1, json(bytes))], &[]);
+        let most = delta(MAX_BYTES - 33);
+        assert!(most.encode().len() < 4_096 && !most.is_larger_than(4_096));
+        assert_eq!(Delta::decode(&most.encode()).unwrap(), most);
+        let more = delta(MAX_BYTES);
+        assert!(more.is_larger_than(4_096));
+        assert!(matches!(Delta::decode(&more.encode()), Err(CorruptSnapshot::TooLarge { .. })));
     }
 
     #[test]

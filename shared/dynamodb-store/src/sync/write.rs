@@ -146,7 +146,7 @@ async fn write_leased<T: Table, C: Clock>(
     nonce: u64,
 ) -> Result<Vec<(u64, u64)>, CommitError> {
     let limits = table.limits();
-    let mut group = vec![Write::Fence { nonce }];
+    let mut group = vec![fence(nonce)];
     let mut bytes = 0;
     for action in &plan.actions {
         let size = action_bytes(action);
@@ -183,7 +183,7 @@ async fn write_beside<T: Table, C: Clock>(
 ) -> Result<(), CommitError> {
     let slot = other_slot(plan.head.base);
     for chunk in base.into_iter().flat_map(|base| split(base, plan.head.generation)) {
-        commit_group(table, clock, &[Write::Fence { nonce }, Write::Chunk { slot, chunk }]).await?;
+        commit_group(table, clock, &[fence(nonce), Write::Chunk { slot, chunk }]).await?;
     }
     Ok(())
 }
@@ -271,6 +271,10 @@ fn materialise(action: &Action<'_>) -> Write {
     }
 }
 
+fn fence(nonce: u64) -> Write {
+    Write::Fence { follows: Some(nonce.into()) }
+}
+
 fn head_write(head: Head, follows: Option<Nonce>) -> Write {
     Write::Head { head: Box::new(head), follows }
 }
@@ -317,7 +321,7 @@ async fn commit_group<T: Table, C: Clock>(table: &T, clock: &C, writes: &[Write]
 async fn drop_chunks<T: Table>(table: &T, dropped: Vec<(u64, u64)>, nonce: u64) {
     for group in dropped.chunks(table.limits().transaction_actions - 1) {
         let drops = group.iter().map(|(slot, number)| Write::DropChunk { slot: *slot, number: *number });
-        let writes: Vec<_> = std::iter::once(Write::Fence { nonce }).chain(drops).collect();
+        let writes: Vec<_> = std::iter::once(fence(nonce)).chain(drops).collect();
         if let Err(error) = table.commit(&writes).await {
             tracing::debug!(%error, "chunks of an old base are left over");
             return;

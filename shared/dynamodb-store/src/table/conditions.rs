@@ -28,14 +28,19 @@ pub(super) fn guard(guard: Guard) -> Option<Condition> {
     }
 }
 
-pub(super) fn nonce_is(nonce: &Nonce) -> Condition {
+/// That the head is the one with this nonce, or that there is none.
+pub(super) fn head_is(nonce: Option<&Nonce>) -> Condition {
+    nonce.map_or_else(no_head, nonce_is)
+}
+
+fn nonce_is(nonce: &Nonce) -> Condition {
     let mut condition = condition("#v = :v", NONCE, None);
     condition.values.insert(":v".to_owned(), AttributeValue::N(nonce.0.clone()));
     condition
 }
 
 /// That there is no head, or one whose nonce nobody can follow: somebody broke it, and it is to be written anew.
-pub(super) fn no_head() -> Condition {
+fn no_head() -> Condition {
     let mut condition = condition("attribute_not_exists(#v) OR NOT attribute_type(#v, :number)", NONCE, None);
     condition.values.insert(":number".to_owned(), AttributeValue::S("N".to_owned()));
     condition

@@ -130,10 +130,9 @@ impl DynamoDbTable {
             Write::Chunk { slot, chunk } => self.put(attributes::chunk(&self.layout, *slot, chunk.clone()), None),
             Write::DropChunk { slot, number } => self.delete(attributes::key(&ours, &chunk_key(*slot, *number)), None),
             Write::Head { head, follows } => {
-                let condition = follows.as_ref().map_or_else(conditions::no_head, conditions::nonce_is);
-                self.put(attributes::head(&self.layout, head), Some(condition))
+                self.put(attributes::head(&self.layout, head), Some(conditions::head_is(follows.as_ref())))
             }
-            Write::Fence { nonce } => self.fence(attributes::key(&ours, HEAD), conditions::nonce_is(&(*nonce).into())),
+            Write::Fence { follows } => self.fence(attributes::key(&ours, HEAD), conditions::head_is(follows.as_ref())),
         }
     }
 

@@ -136,10 +136,10 @@ pub enum Write {
         /// The nonce of the head that it follows.
         follows: Option<Nonce>,
     },
-    /// Writes nothing; the head must still be the one with this nonce.
+    /// Writes nothing, on condition that the head is still the one with this nonce, or that there is none.
     Fence {
-        /// The nonce.
-        nonce: u64,
+        /// The nonce of the head that was seen.
+        follows: Option<Nonce>,
     },
 }
 

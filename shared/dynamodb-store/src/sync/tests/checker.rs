@@ -1,10 +1,12 @@
 //! What must hold after every step: the table never goes back, and no reader sees a half.
+//!
+//! An override counts as the version of LaunchDarkly's that it was put over: to give way to that is no step backwards.
 
 use std::collections::BTreeMap;
 
 use flagcache_payload::ItemId;
 
-use super::world::{World, needs};
+use super::world::{World, needs, own_version};
 
 /// What the table was, and what LaunchDarkly did to it.
 #[derive(Default)]
@@ -42,8 +44,9 @@ impl Checker {
             return Ok(());
         }
         let versions = world.versions();
-        self.check_newest(&versions)?;
-        self.check_buried(&versions)?;
+        let own = own_versions(&versions);
+        self.check_newest(&own)?;
+        self.check_buried(&own)?;
         check_needs("the official layout", &versions)?;
         self.check_snapshot(world, &versions)
     }
@@ -92,9 +95,10 @@ impl Checker {
         }
         self.generation = snapshot.generation();
         let seen = snapshot.versions();
-        for (id, before) in std::mem::replace(&mut self.in_snapshot, seen.clone()) {
-            if seen.get(&id).is_some_and(|version| *version < before) {
-                return Err(format!("the snapshot's {id} went back from {before} to {}", seen[&id]));
+        let own = own_versions(&seen);
+        for (id, before) in std::mem::replace(&mut self.in_snapshot, own.clone()) {
+            if own.get(&id).is_some_and(|version| *version < before) {
+                return Err(format!("the snapshot's {id} went back from {before} to {}", own[&id]));
             }
         }
         check_needs("the snapshot", &seen)?;
@@ -103,6 +107,10 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+fn own_versions(versions: &BTreeMap<ItemId, u64>) -> BTreeMap<ItemId, u64> {
+    versions.iter().map(|(id, version)| (id.clone(), own_version(*version))).collect()
 }
 
 fn check_needs(place: &str, versions: &BTreeMap<ItemId, u64>) -> Result<(), String> {

@@ -2,7 +2,8 @@
 
 use std::task::Poll;
 
-use super::scenarios::{SETTINGS, assert_holds, filled, flag};
+use super::scenarios::{SETTINGS, assert_holds, filled, flag, sync};
+use super::table::Bug;
 use super::world::{World, poll};
 use crate::sync::{Request, Summary, SyncError, Syncer, Thoroughness};
 
@@ -46,4 +47,36 @@ fn a_lease_ends_however_much_time_its_holder_has() {
     let remaining_ms = lease.expires_at_ms - world.state().now_ms;
     assert_eq!(remaining_ms, 15 * 60 * 1_000 + 1_000);
     assert_eq!(crawl(&world, 100, u64::MAX).unwrap().flags.total, 201);
+}
+
+/// Freezes who writes many changes behind a lease, lets LaunchDarkly delete one of them and another sync finish after the
+/// lease has ended, and thaws the first. What official layout and snapshot then hold of that flag.
+fn after_a_holder_was_frozen(bug: Option<Bug>) -> [Option<u64>; 2] {
+    let world = filled(&[("a", 1)]);
+    world.state().bug = bug;
+    world.change(|truth| truth.extend((0..200).map(|n| (flag(&format!("f{n:03}")), 1))));
+    let syncer = Syncer::new(world.clone(), world.clone(), world.clone(), SETTINGS);
+    let quick = Thoroughness::Quick { named: Vec::new(), changed_at_ms: None };
+    let request = Request { thoroughness: quick, deadline_ms: world.state().now_ms + 10_000 };
+    let mut frozen = Box::pin(syncer.sync(&request));
+    while !world.state().items.contains_key(&flag("f000")) {
+        assert!(poll(frozen.as_mut()).is_pending());
+    }
+    world.pass_time(60_000);
+    world.unset(&flag("f199"));
+    sync(&world, Thoroughness::Whole).unwrap();
+    while poll(frozen.as_mut()).is_pending() {
+        world.pass_time(1);
+    }
+    [world.versions().get(&flag("f199")).copied(), world.snapshot().unwrap().version(&flag("f199"))]
+}
+
+#[test]
+fn who_was_frozen_for_longer_than_its_lease_finds_the_fence() {
+    assert_eq!(after_a_holder_was_frozen(None), [None, None]);
+}
+
+#[test]
+fn without_the_fence_it_would_bring_back_what_was_deleted() {
+    assert_eq!(after_a_holder_was_frozen(Some(Bug::FenceDropped)), [Some(1), None]);
 }

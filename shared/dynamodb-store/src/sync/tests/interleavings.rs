@@ -1,8 +1,10 @@
-//! Several syncs at once, in an order that chance decides, with changes, old answers, deaths and lost answers.
+//! Several syncs at once, in an order that chance decides, with changes, overrides by hand, old answers, deaths, lost
+//! answers, and some that stand still for longer than their lease.
 //!
 //! A schedule follows from its seed alone. `FLAGCACHE_SEED=n` runs that one, `FLAGCACHE_SCHEDULES=n` so many, from
 //! `FLAGCACHE_FIRST_SEED` on (`make soak` draws that one); a schedule that fails names its seed.
 
+use std::convert::Infallible;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -14,7 +16,8 @@ use rand::{Rng, SeedableRng};
 
 use super::checker::Checker;
 use super::table::{Bug, DYNAMODB, Fault};
-use super::world::World;
+use super::world::{FAR_ABOVE, VERSION_STEP, World, own_version};
+use crate::overrides::{FlagEdit, edit_flag};
 use crate::sync::{Change, Named, Request, Settings, Syncer, Thoroughness};
 use crate::table::Limits;
 
@@ -35,8 +38,11 @@ struct Run {
     world: World,
     chance: SmallRng,
     running: Vec<Running>,
+    /// Those that stand still for now, as a sandbox that is frozen.
+    still: Vec<Running>,
     checker: Checker,
-    next_version: u64,
+    /// The last version that LaunchDarkly gave.
+    version: u64,
 }
 
 impl Run {
@@ -49,8 +55,15 @@ impl Run {
             state.bug = bug;
             state.limits = limits(&mut chance);
         }
-        let run = Self { world, chance, running: Vec::new(), checker: Checker::default(), next_version: 1 };
-        run.world.change(|truth| truth.extend(all_items().map(|id| (id, 1))));
+        let run = Self {
+            world,
+            chance,
+            running: Vec::new(),
+            still: Vec::new(),
+            checker: Checker::default(),
+            version: VERSION_STEP,
+        };
+        run.world.change(|truth| truth.extend(all_items().map(|id| (id, VERSION_STEP))));
         run
     }
 
@@ -67,7 +80,7 @@ impl Run {
         let ids: Vec<_> = all_items().collect();
         let id = ids[self.chance.random_range(0..ids.len())].clone();
         let change = self.change_item(&id, 0.3);
-        let version = self.chance.random_bool(0.7).then_some(self.next_version);
+        let version = self.chance.random_bool(0.7).then_some(self.version);
         let changed_at_ms = Some(self.world.state().now_ms);
         if self.chance.random_bool(0.9) {
             self.start(Thoroughness::Quick { named: vec![Named { id, change, version }], changed_at_ms });
@@ -94,12 +107,12 @@ impl Run {
             true => Change::Updated,
             false => Change::Created,
         };
-        self.next_version += 1;
+        self.version += VERSION_STEP;
         if change == Change::Deleted {
             self.world.unset(id);
-            self.checker.deleted(id, self.next_version);
+            self.checker.deleted(id, self.version);
         } else {
-            self.world.set(id.clone(), self.next_version);
+            self.world.set(id.clone(), self.version);
         }
         change
     }
@@ -127,8 +140,34 @@ impl Run {
                 self.world.pass_time(ms);
             }
             55 => self.foreign_writer(),
+            56..58 if self.running.len() < 5 => self.override_flag(),
+            58 if !self.running.is_empty() => {
+                let who = self.chance.random_range(0..self.running.len());
+                self.still.push(self.running.swap_remove(who));
+            }
+            59 => self.running.append(&mut self.still),
             _ => self.poll_someone(),
         }
+    }
+
+    /// Somebody overrides a flag, or takes an override back.
+    fn override_flag(&mut self) {
+        let key = FLAGS[self.chance.random_range(0..FLAGS.len())];
+        let raise = if self.chance.random_bool(0.5) { 1 } else { FAR_ABOVE };
+        let takes_back = self.chance.random_bool(0.2);
+        let (table, world) = (self.world.clone(), self.world.clone());
+        let deadline_ms = world.state().now_ms + self.chance.random_range(0..3_000);
+        self.running.push(Box::pin(async move {
+            let id = ItemId::new(Kind::Flag, key);
+            let edit = |before: &str| {
+                let held: serde_json::Value = serde_json::from_str(before).unwrap();
+                let held = held["version"].as_u64().unwrap();
+                let version = if takes_back { own_version(held) } else { held + raise };
+                let wanted = FlagEdit { json: super::world::json(&id, version), version, is_launchdarklys: takes_back };
+                Ok::<_, Infallible>((version != held).then_some(wanted))
+            };
+            let _ = edit_flag(&table, &world, key, deadline_ms, edit).await;
+        }));
     }
 
     fn fault(&mut self) {
@@ -165,6 +204,7 @@ impl Run {
         self.world.state().lags.clear();
         self.world.state().faults.clear();
         self.running.clear();
+        self.still.clear();
         self.world.pass_time(2 * LONGEST_LAG_MS);
         let syncer = Syncer::new(self.world.clone(), self.world.clone(), self.world.clone(), SETTINGS);
         let deadline_ms = self.world.state().now_ms + 600_000;

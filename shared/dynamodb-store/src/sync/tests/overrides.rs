@@ -6,8 +6,9 @@ use flagcache_payload::{Items, Kind};
 
 use super::scenarios::{assert_holds, filled, flag, sync, webhook};
 use super::table::Fault;
-use super::world::{World, json};
+use super::world::{World, json, poll};
 use crate::overrides::{EditError, Edited, FlagEdit, edit_flag, read_flag};
+use crate::snapshot::{Delta, Tombstone};
 use crate::sync::{Change, Outcome, SyncError, Thoroughness};
 use crate::table::Lease;
 
@@ -141,6 +142,38 @@ fn without_a_head_the_item_alone_is_written() {
     override_flag(&world, "a", 3);
     assert_eq!(world.state().items[&flag("a")], (3, overridden("a", 3)));
     assert!(world.state().head.is_none());
+}
+
+#[test]
+fn a_first_sync_beside_an_override_leaves_both_layouts_alike() {
+    for polls in 0..30 {
+        let world = World::default();
+        world.pass_time(1_000_000);
+        world.set(flag("a"), 2);
+        world.state().put(flag("a"), 2);
+        let wanted = FlagEdit { json: overridden("a", 3), version: 3, is_launchdarklys: false };
+        let edit = |_: &str| Ok::<_, Infallible>(Some(wanted.clone()));
+        let mut editing = Box::pin(edit_flag(&world, &world, "a", u64::MAX, edit));
+        let is_over = (0..polls).any(|_| poll(editing.as_mut()).is_ready());
+        sync(&world, Thoroughness::Whole).unwrap();
+        assert!(is_over || matches!(world.run(editing), Ok(Edited::Written { .. })));
+        assert_eq!(world.snapshot().unwrap().versions(), world.versions(), "after {polls} polls");
+    }
+}
+
+#[test]
+fn a_flag_that_a_dead_sync_has_deleted_is_not_brought_back() {
+    let world = filled(&[("a", 2), ("b", 1)]);
+    let mut doomed = Delta::default();
+    doomed.delete(flag("a"), Tombstone { version: 2, deleted_at_ms: 1 });
+    {
+        let mut state = world.state();
+        let head = state.head.as_mut().unwrap();
+        (head.doomed, head.lease) = (doomed, Some(Lease { expires_at_ms: 0 }));
+    }
+    override_flag(&world, "a", 3);
+    world.state().items.remove(&flag("a"));
+    assert!(matches!(edit(&world, "a", 4, false), Ok(Edited::Absent)));
 }
 
 #[test]

@@ -56,16 +56,19 @@ pub(super) enum Bug {
     LeaseIgnored,
     /// A request takes effect when nobody reckons with it any more.
     LateLanding,
+    /// Who holds a lease that has ended goes on writing.
+    FenceDropped,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::ItemConditionDropped,
         Self::HeadConditionDropped,
         Self::HeadBeforeItems,
         Self::OrderSwapped,
         Self::LeaseIgnored,
         Self::LateLanding,
+        Self::FenceDropped,
     ];
 }
 
@@ -132,11 +135,11 @@ impl World {
         for write in writes {
             match write {
                 Write::Head { .. } if bug == Some(Bug::HeadConditionDropped) => {}
+                Write::Fence { .. } if bug == Some(Bug::FenceDropped) => {}
                 Write::Item { .. } | Write::Delete { .. } if bug == Some(Bug::ItemConditionDropped) => {}
-                Write::Head { follows, .. } => {
+                Write::Head { follows, .. } | Write::Fence { follows } => {
                     overtaken.0 |= state.head.as_ref().map(|head| head.nonce.into()) != *follows;
                 }
-                Write::Fence { nonce } => overtaken.0 |= state.head.as_ref().map(|head| head.nonce) != Some(*nonce),
                 Write::Item { id, guard, .. } | Write::Delete { id, guard } => {
                     let there = state.items.get(id).map(|(version, _)| *version);
                     overtaken.1 |= !match guard {

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) head: Option<Head>,
     pub(super) chunks: BTreeMap<(u64, u64), Chunk>,
     pub(super) inited: bool,
+    /// The base that a reader has read last.
+    decoded: Option<Arc<Base>>,
     /// What LaunchDarkly's environment was, from which millisecond on.
     pub(super) truth: Vec<(u64, BTreeMap<ItemId, u64>)>,
     /// How old LaunchDarkly's next answers are, in milliseconds; an answer of now where there is none.
@@ -74,6 +76,7 @@ impl Default for World {
             head: None,
             chunks: BTreeMap::new(),
             inited: false,
+            decoded: None,
             truth: Vec::new(),
             lags: Vec::new(),
             faults: Vec::new(),
@@ -91,6 +94,16 @@ impl Default for World {
 #[derive(Debug, thiserror::Error)]
 #[error("unreachable")]
 pub(super) struct Unreachable;
+
+/// LaunchDarkly's versions are multiples of this in schedules with overrides, whose versions lie between them,
+pub(super) const VERSION_STEP: u64 = 100;
+/// or this far above.
+pub(super) const FAR_ABOVE: u64 = 1 << 40;
+
+/// The version that LaunchDarkly's own item has, of which this is an override's; any other is its own.
+pub(super) const fn own_version(version: u64) -> u64 {
+    version % FAR_ABOVE / VERSION_STEP * VERSION_STEP
+}
 
 /// What an item refers to, as [`json`] has it.
 pub(super) fn needs(id: &ItemId) -> Vec<ItemId> {
@@ -156,13 +169,19 @@ impl World {
 
     /// What a reader of the snapshot sees; nothing where there is none.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        let state = self.state();
-        let head = state.head.as_ref()?;
-        let pointer = head.base?;
+        let mut state = self.state();
+        let Head { generation, delta, base, .. } = state.head.clone()?;
+        let pointer = base?;
         let numbers = 0..pointer.chunks;
         let chunks = numbers.map(|number| state.chunks.get(&(pointer.slot, number)).cloned());
         let bytes = pointer.join(chunks.collect::<Option<_>>()?)?;
-        Some(Snapshot::new(head.generation, Arc::new(Base::decode(bytes).ok()?), head.delta.clone()))
+        // Decoding is the dearest part of a schedule, and most looks find the base of the look before.
+        let base = match state.decoded.take() {
+            Some(base) if *base.bytes() == bytes => base,
+            _ => Arc::new(Base::decode(bytes).ok()?),
+        };
+        state.decoded = Some(Arc::clone(&base));
+        Some(Snapshot::new(generation, base, delta))
     }
 
     /// Runs one future to its end; time passes only while it sleeps.
