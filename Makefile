@@ -144,6 +144,14 @@ bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, 
 	cargo build --release --locked $(FUNCTIONS) -p relay-override -p env-sync -p prefork-server
 	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
+TARGET ?= payload
+FOR ?= 60
+.PHONY: fuzz
+fuzz: ## Fuzz TARGET (payload) FOR seconds (60); needs cargo-fuzz, a nightly toolchain and a C++ compiler
+	cp Cargo.lock fuzz/Cargo.lock
+	cargo run --locked --quiet -p flagcache-fuzz --example replay -- --seeds fuzz/corpus
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(FOR)
+
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
 	cargo clean

@@ -1,0 +1,4 @@
+//! The target `webhook` of `tests/fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flagcache_fuzz::fuzz("webhook", bytes));
