@@ -18,6 +18,7 @@ use launchdarkly_server_sdk::{
 
 use crate::connection::{Connection, Watched};
 use crate::observable::Observable;
+use crate::sending::{Flushes, Told};
 
 /// The polling service, from `launchdarkly-server-sdk`, `service_endpoints.rs`, as are the others.
 pub const BASE_URI: &str = "https://sdk.launchdarkly.com";
@@ -139,18 +140,28 @@ pub fn daemon(
     build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events.then_some(EVENTS_CAPACITY))
 }
 
-/// The SDK reads flags from a store as in [`daemon`], may remember each for `remembered`, and takes in up to `capacity`
-/// events at once. For a process that records many events.
-pub fn recording(
+/// The SDK reads flags from a store as in [`daemon`], may remember each for `remembered`, takes in up to `capacity`
+/// events at once, and tells what it begins to send. For a process that records many events.
+pub(crate) fn recording(
     key: &SdkKey,
     endpoints: &Endpoints,
     store: Arc<dyn PersistentDataStoreFactory>,
     remembered: Duration,
     capacity: usize,
+    flushes: &Flushes,
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.cache_time(remembered);
-    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, Some(capacity))
+    let builder = base(key, endpoints).daemon_mode(true).data_store(&store);
+    let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
+    let builder = if endpoints.events.is_encrypted() {
+        let told = Told::new(transport(bounded.build_https())?, flushes.clone());
+        builder.event_processor(EventProcessorBuilder::new().capacity(capacity).transport(told))
+    } else {
+        let told = Told::new(transport(bounded.build_http())?, flushes.clone());
+        builder.event_processor(EventProcessorBuilder::new().capacity(capacity).transport(told))
+    };
+    builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
 }
 
 /// The SDK follows LaunchDarkly's stream and keeps what it gets in a store as well.

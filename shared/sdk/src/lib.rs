@@ -9,6 +9,7 @@ pub mod json;
 pub mod observable;
 pub mod recorder;
 pub mod routes;
+mod sending;
 
 pub use evaluation::{AllFlags, Evaluation, Evaluator, Filter, Shape};
 pub use events::Events;

@@ -2,9 +2,9 @@
 //!
 //! [`Recorder::record`] only takes note; a thread of its own has the client evaluate what was noted once more, over the
 //! very items that were evaluated, which makes the client's events. Two things of the client need care. It drops what
-//! comes in faster than it works it off, so after every `BATCH` evaluations a flush is waited for. And it decodes
-//! flags anew unless it may remember them: it may, for `REMEMBERED`, and where the items change nothing is handed to
-//! it until it has forgotten.
+//! comes in faster than it takes it in, so after every `BATCH` evaluations there is a flush, and a wait until it has
+//! begun to send. And it decodes flags anew unless it may remember them: it may, for `REMEMBERED`, and where the items
+//! change nothing is handed to it until it has forgotten. All of this has less claim to the processor than requests.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,23 +21,35 @@ use crate::config::{self, ConfigError, Endpoints, SdkKey};
 use crate::evaluation::Evaluator;
 use crate::events::Current;
 use crate::routes::Evaluated;
+use crate::sending::Flushes;
 
 /// How many evaluations that differ from the one before wait to be worked off at most; more are dropped, and counted.
-const MOST_NOTED: usize = 20_000;
+const MOST_NOTED: usize = 10_000;
 
-/// How many evaluations are handed to the client before a flush is waited for.
-const BATCH: usize = 500;
+/// How many evaluations are handed to the client before a flush.
+const BATCH: usize = 1_000;
 
 /// What the client takes in: a batch, with room for the events of prerequisites and of new contexts.
 const CAPACITY: usize = 4 * BATCH;
 
-/// How long evaluations gather before they are worked off.
-const GATHERING: Duration = Duration::from_millis(100);
+/// How many flushes may wait for LaunchDarkly's answer at once.
+const MOST_FLUSHES: usize = 8;
+
+/// The threads that a recorder cannot do without: its own, one for flushes, and the SDK's, of which one takes events in
+/// and five send them (`launchdarkly-server-sdk` 3.2, `dispatcher.rs`).
+pub const THREADS: usize = 1 + 1 + 1 + 5;
+
+/// How far threads that deliver events stand back for those that answer requests, as `nice` does it.
+const NICENESS: i32 = 10;
+
+/// How long evaluations gather before they are worked off: long enough to do it in one go, and short enough not to keep
+/// a processor from requests for long.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// How long the client remembers a decoded flag.
 const REMEMBERED: Duration = Duration::from_millis(200);
 
-/// How long a flush of a batch is waited for. The SDK tries twice, with a second and two timeouts in between.
+/// How long a flush may take. The SDK tries twice, with a second and two timeouts in between.
 const FLUSH: Duration = Duration::from_secs(15);
 
 /// An evaluation that LaunchDarkly should hear of.
@@ -118,13 +130,25 @@ impl Recorder {
         runtime: tokio::runtime::Handle,
     ) -> Result<Self, ConfigError> {
         let items = Arc::new(RwLock::new(Arc::clone(evaluator)));
-        let store = Arc::new(Pinned(Arc::clone(&items)));
-        let config = config::recording(key, endpoints, store, REMEMBERED, CAPACITY)?;
-        let client = Client::build(config).map_err(|error| ConfigError::Refused(error.to_string()))?;
         let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
-        let worker = Worker { shared: Arc::clone(&shared), client, items, runtime, unflushed: 0 };
-        let thread = std::thread::Builder::new().name("flag-events".to_owned()).spawn(|| worker.run());
+        let (of_worker, key, endpoints) = (Arc::clone(&shared), key.clone(), endpoints.clone());
+        let (report, built) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("flag-events".to_owned()).spawn(move || {
+            stand_back();
+            let flushes = Flushes::default();
+            let store = Arc::new(Pinned(Arc::clone(&items)));
+            let client = config::recording(&key, &endpoints, store, REMEMBERED, CAPACITY, &flushes)
+                .and_then(|config| Client::build(config).map_err(|error| ConfigError::Refused(error.to_string())));
+            match client {
+                Err(error) => drop(report.send(Err(error))),
+                Ok(client) => {
+                    drop(report.send(Ok(())));
+                    Worker { shared: of_worker, client: Arc::new(client), items, runtime, flushes, unflushed: 0 }.run();
+                }
+            }
+        });
         let thread = thread.map_err(|error| ConfigError::Refused(error.to_string()))?;
+        built.recv().map_err(|_| ConfigError::Refused("its thread ended".to_owned()))??;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -184,13 +208,21 @@ impl Shared {
     }
 }
 
+/// Lowers the priority of this thread, and of those that it starts.
+fn stand_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "events are delivered with the priority of requests");
+    }
+}
+
 /// The thread's own.
 struct Worker {
     shared: Arc<Shared>,
-    client: Client,
+    client: Arc<Client>,
     /// What the client evaluates.
     items: Arc<RwLock<Arc<Evaluator>>>,
     runtime: tokio::runtime::Handle,
+    flushes: Flushes,
     unflushed: usize,
 }
 
@@ -201,6 +233,7 @@ impl Worker {
             self.work_off(notes);
             if is_closed && self.shared.queue().notes.is_empty() {
                 self.flush();
+                self.flushes.wait_for_all();
                 self.client.close();
                 self.shared.queue().is_over = true;
                 self.shared.changed.notify_all();
@@ -256,10 +289,17 @@ impl Worker {
         }
     }
 
+    /// Has the client send what it has, and waits until there is room for the next batch.
     fn flush(&mut self) {
-        if !self.runtime.block_on(self.client.flush_blocking(FLUSH)) {
-            tracing::warn!("events take longer than {} s to send; some may be lost", FLUSH.as_secs());
-        }
+        let client = Arc::clone(&self.client);
+        let (flush, before) = self.flushes.begin();
+        self.runtime.spawn(async move {
+            if !client.flush_blocking(FLUSH).await {
+                tracing::warn!("events take longer than {} s to send; some may be lost", FLUSH.as_secs());
+            }
+            drop(flush);
+        });
+        self.flushes.wait(&before, MOST_FLUSHES);
         self.unflushed = 0;
     }
 }
