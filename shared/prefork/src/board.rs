@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::freshness::Freshness;
 use crate::sys;
 
 /// The most processes that a group can have at once.
@@ -29,6 +30,8 @@ enum Word {
     Dropped,
     Misplaced,
     Sent,
+    FreshUntil,
+    StreamFailures,
 }
 
 /// A word of the group's row.
@@ -42,6 +45,10 @@ enum Group {
     Reloads,
     Dropped,
     Sent,
+    FreshUntil,
+    StreamFailures,
+    Workers,
+    Connections,
 }
 
 /// The whole board. Copies show the same.
@@ -97,6 +104,8 @@ pub struct GroupFacts {
     pub recorded: u64,
     /// Evaluations whose events were dropped for want of room.
     pub dropped: u64,
+    /// How often a stream could not be opened or has ended.
+    pub stream_failures: u64,
 }
 
 impl Board {
@@ -134,7 +143,13 @@ impl Board {
             reloads: self.group(Group::Reloads).load(Ordering::Relaxed),
             recorded: sum(Group::Sent, Word::Sent),
             dropped: sum(Group::Dropped, Word::Dropped),
+            stream_failures: sum(Group::StreamFailures, Word::StreamFailures),
         }
+    }
+
+    /// How old the flags are where one process follows LaunchDarkly for all.
+    pub fn freshness(self) -> Freshness {
+        Freshness { until: self.group(Group::FreshUntil), failures: self.group(Group::StreamFailures) }
     }
 
     pub(crate) fn set_helper(self, pid: u32) {
@@ -152,11 +167,16 @@ impl Board {
     /// Adds what a dead worker counted to the group's row, and clears its own.
     pub(crate) fn retire(self, index: usize) {
         let row = self.row(index);
-        for (group, word) in
-            [(Group::Requests, Word::Requests), (Group::Dropped, Word::Dropped), (Group::Sent, Word::Sent)]
-        {
+        for (group, word) in [
+            (Group::Requests, Word::Requests),
+            (Group::Dropped, Word::Dropped),
+            (Group::Sent, Word::Sent),
+            (Group::StreamFailures, Word::StreamFailures),
+        ] {
             self.group(group).fetch_add(row.load(word), Ordering::Relaxed);
         }
+        self.group(Group::Workers).fetch_sub(1, Ordering::Relaxed);
+        self.group(Group::Connections).fetch_sub(row.load(Word::Connections), Ordering::Relaxed);
         row.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
@@ -178,6 +198,11 @@ impl Row {
     /// The board it is on.
     pub const fn board(self) -> Board {
         self.board
+    }
+
+    /// How old the flags of this worker are where it follows LaunchDarkly itself.
+    pub fn freshness(self) -> Freshness {
+        Freshness { until: self.word(Word::FreshUntil), failures: self.word(Word::StreamFailures) }
     }
 
     /// Counts a request.
@@ -216,6 +241,7 @@ impl Row {
     }
 
     pub(crate) fn begin(self, pid: u32) {
+        self.board.group(Group::Workers).fetch_add(1, Ordering::Relaxed);
         self.store(Word::Started, now_ms());
         self.beat();
         self.store(Word::Pid, pid.into());
@@ -227,10 +253,19 @@ impl Row {
 
     pub(crate) fn connected(self) {
         self.word(Word::Connections).fetch_add(1, Ordering::Relaxed);
+        self.board.group(Group::Connections).fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn disconnected(self) {
         self.word(Word::Connections).fetch_sub(1, Ordering::Relaxed);
+        self.board.group(Group::Connections).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether this worker has clearly more connections than the workers have on average.
+    pub(crate) fn has_more_than_its_share(self) -> bool {
+        let all = self.board.group(Group::Connections).load(Ordering::Relaxed);
+        let average = all / self.board.group(Group::Workers).load(Ordering::Relaxed).max(1);
+        self.load(Word::Connections) > average + average / 8 + 4
     }
 
     pub(crate) fn beat(self) {
@@ -287,6 +322,21 @@ mod tests {
         let facts = board.facts();
         assert_eq!((facts.requests, facts.recorded, facts.dropped), (2, 5, 1));
         assert_eq!(facts.master, std::process::id());
+    }
+
+    #[test]
+    fn a_worker_with_more_connections_than_others_has_more_than_its_share() {
+        let board = Board::new().unwrap();
+        let (first, second) = (board.row(0), board.row(1));
+        first.begin(11);
+        second.begin(12);
+        (0..9).for_each(|_| first.connected());
+        assert!(first.has_more_than_its_share() && !second.has_more_than_its_share());
+        (0..5).for_each(|_| second.connected());
+        assert!(!first.has_more_than_its_share() && !second.has_more_than_its_share());
+        board.retire(0);
+        (0..100).for_each(|_| second.connected());
+        assert!(!second.has_more_than_its_share(), "the only one never has");
     }
 
     #[test]

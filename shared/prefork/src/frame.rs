@@ -23,11 +23,13 @@ pub(crate) enum Tag {
     Retire = 2,
     /// From the master: the whole group ends.
     Stop = 3,
+    /// From the master: the same, and what is under way is cut off.
+    Quit = 4,
 }
 
 impl Tag {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Data, Self::Ready, Self::Retire, Self::Stop].into_iter().find(|tag| *tag as u8 == byte)
+        [Self::Data, Self::Ready, Self::Retire, Self::Stop, Self::Quit].into_iter().find(|tag| *tag as u8 == byte)
     }
 }
 

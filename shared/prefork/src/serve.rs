@@ -2,9 +2,12 @@
 //!
 //! While the worker ends, whatever is accepted is answered, and every answer carries `Connection: close`; a connection
 //! that is idle is closed only after a pause in which a request that was on its way arrives. What is served is any
-//! hyper service (axum's routers are), so nothing here knows of flags.
+//! hyper service (axum's routers are), so nothing here knows of flags. All workers wait on one socket, and whoever is
+//! running anyway would take every connection: a worker that has more than its share lets the others go first.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +18,8 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +36,9 @@ const LINGER_AT_RETIREMENT: Duration = Duration::from_secs(2);
 
 /// How long the backlog is drained at most; new connections may join it where they cannot be held off.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a worker with more than its share leaves a connection to others.
+const COURTESY: Duration = Duration::from_millis(1);
 
 /// Bounds for what clients do.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +80,7 @@ impl Socket {
 
 /// Serves until the worker is to end and has answered what it accepted. Tells how many connections were cut off
 /// because they took longer than the graceful timeout.
-async fn serve<S, B>(listener: TcpListener, is_ours: bool, line: Line, limits: Limits, service: S) -> usize
+async fn serve<S, B>(listener: AsyncFd<TcpListener>, is_ours: bool, line: Line, limits: Limits, service: S) -> usize
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send,
@@ -95,19 +102,17 @@ where
         tokio::select! {
             biased;
             () = reached(&mut endings, Ending::Retire) => break,
-            accepted = listener.accept() => server.take(accepted.map(|(stream, _)| stream)).await,
+            accepted = accept(&listener, || server.line.row.has_more_than_its_share()) => server.take(accepted).await,
         }
     }
     let deadline = Instant::now() + deadline_after;
     server.is_ending.store(true, Ordering::Relaxed);
-    if is_ours && *endings.borrow() == Ending::Stop {
-        server.drain(&listener).await;
+    let mut hurry = endings.clone();
+    tokio::select! {
+        biased;
+        () = reached(&mut hurry, Ending::Quit) => {}
+        () = server.finish(listener, is_ours, endings, deadline) => {}
     }
-    drop(listener);
-    server.connections.close();
-    server.linger(&mut endings, deadline).await;
-    server.close_idle.cancel();
-    let _ = tokio::time::timeout_at(deadline, server.connections.wait()).await;
     server.connections.len()
 }
 
@@ -119,7 +124,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async fn take(&self, accepted: std::io::Result<TcpStream>) {
+    async fn take(&self, accepted: io::Result<TcpStream>) {
         match accepted {
             Ok(stream) => self.spawn(stream),
             // A connection that went away before it was accepted, or no descriptors left: those that end free some.
@@ -171,11 +176,30 @@ where
         });
     }
 
+    /// Answers what is there, until the deadline.
+    async fn finish(
+        &self,
+        listener: AsyncFd<TcpListener>,
+        is_ours: bool,
+        mut endings: watch::Receiver<Ending>,
+        deadline: Instant,
+    ) {
+        if is_ours && *endings.borrow() == Ending::Stop {
+            self.drain(&listener).await;
+        }
+        drop(listener);
+        self.connections.close();
+        self.linger(&mut endings, deadline).await;
+        self.close_idle.cancel();
+        let _ = tokio::time::timeout_at(deadline, self.connections.wait()).await;
+    }
+
     /// Accepts what waits in the backlog, and handshakes that are about to end.
-    async fn drain(&self, listener: &TcpListener) {
+    async fn drain(&self, listener: &AsyncFd<TcpListener>) {
         let end = Instant::now() + DRAIN;
-        while let Ok(accepted) = tokio::time::timeout_at(end.min(Instant::now() + HANDSHAKE), listener.accept()).await {
-            self.take(accepted.map(|(stream, _)| stream)).await;
+        let next = || tokio::time::timeout_at(end.min(Instant::now() + HANDSHAKE), accept(listener, || false));
+        while let Ok(accepted) = next().await {
+            self.take(accepted).await;
         }
     }
 
@@ -191,6 +215,21 @@ where
         }
         let enough = deadline.min(Instant::now() + LINGER);
         let _ = tokio::time::timeout_at(enough, self.connections.wait()).await;
+    }
+}
+
+/// The next connection. Where others should go first, it is left to them for a moment.
+async fn accept(listener: &AsyncFd<TcpListener>, others_first: impl Fn() -> bool) -> io::Result<TcpStream> {
+    loop {
+        let mut waiting = listener.readable().await?;
+        if others_first() {
+            tokio::time::sleep(COURTESY).await;
+        }
+        if let Ok(accepted) = waiting.try_io(|listener| listener.get_ref().accept()) {
+            let (stream, _) = accepted?;
+            stream.set_nonblocking(true)?;
+            return TcpStream::from_std(stream);
+        }
     }
 }
 

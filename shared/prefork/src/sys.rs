@@ -1,12 +1,17 @@
-//! The one room of the workspace with `unsafe`: forking, memory that outlives the fork, inherited sockets.
+//! The one room of the workspace with `unsafe`: forking, memory that outlives the fork, sockets by number, the
+//! allocator's habits.
 //!
 //! Each function is as small as it can be and safe to call from anywhere: what makes it sound is checked here and
 //! nowhere else. Forking is refused in a process with more than one thread, because the child would hold whatever locks
 //! the other threads held, for ever; that is what makes it possible to run ordinary code after the fork.
 
-#![expect(unsafe_code, reason = "the standard library has no fork, no shared memory and no sockets by number")]
+#![expect(
+    unsafe_code,
+    reason = "the standard library has no fork, no shared memory, no sockets by number and no say in malloc"
+)]
 
 use std::io;
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU64;
@@ -14,6 +19,8 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::unistd::{ForkResult, Pid};
 use thiserror::Error;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Why there is no child.
 #[derive(Debug, Error)]
@@ -74,6 +81,36 @@ pub(crate) fn inherited(descriptor: RawFd) -> io::Result<OwnedFd> {
     flags.map_err(|error| io::Error::new(error.kind(), format!("descriptor {descriptor} is not open")))?;
     // SAFETY: it is open, as was checked; the protocol says that it is ours, and the caller takes it once only.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Has the runtime watch for connections, without accepting them yet.
+pub(crate) fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a listener keeps its one descriptor open until it is dropped, and nobody gets it out of the `AsyncFd`.
+    unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }.map_err(Into::into)
+}
+
+/// Has the allocator give memory back early, in this process and all that it forks. By default every thread may get an
+/// arena of its own, and what was freed stays with them: after some load that was most of a worker's memory.
+pub(crate) fn keep_memory_small() {
+    #[cfg(target_env = "gnu")]
+    for (habit, value) in [
+        (libc::M_ARENA_MAX, 2),
+        // Larger pieces go straight back to the system, which a fixed threshold keeps from growing.
+        (libc::M_MMAP_THRESHOLD, 128 * 1024),
+        (libc::M_TRIM_THRESHOLD, 128 * 1024),
+    ] {
+        // SAFETY: it takes two numbers and changes habits of the allocator under the allocator's own lock.
+        unsafe { libc::mallopt(habit, value) };
+    }
+}
+
+/// Gives back what is free now, wherever it lies.
+pub(crate) fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number and touches only what is free, under the allocator's own lock.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A worker's side: what it has from the master, and what it hears of and says to it while it runs.
 //!
 //! [`Worker`] is what comes out of the fork, before there is any runtime; [`Worker::start`] is called inside the
-//! worker's own. A worker ends for four reasons, which differ only in haste: the group ends, the worker is replaced,
-//! somebody sends it a signal, or the master is gone.
+//! worker's own. A worker ends because the group ends, because it is replaced, or because the master is gone, which
+//! differ only in haste. A `TERM` of its own does not end it but asks the master for a replacement: a service manager
+//! may send it to all processes at once, and somebody has to answer what waits in the backlog.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::board::Row;
 use crate::frame::{Reader, Tag, frame};
+use crate::sys;
 
 /// How a worker should end, by haste.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +31,8 @@ pub enum Ending {
     Retire,
     /// The group ends: the same, and nobody else will accept what waits in the backlog.
     Stop,
+    /// The group ends at once: what is under way is cut off.
+    Quit,
 }
 
 /// A process after its fork, with nothing running in it yet.
@@ -59,7 +64,7 @@ pub struct Running {
 /// The group's socket in a worker's runtime.
 #[derive(Debug)]
 pub struct Socket {
-    pub(crate) listener: tokio::net::TcpListener,
+    pub(crate) listener: AsyncFd<TcpListener>,
     /// Whether it ends with the group.
     pub(crate) is_ours: bool,
 }
@@ -97,15 +102,18 @@ impl Worker {
         let (down, data) = mpsc::unbounded_channel();
         let ending = Arc::new(watch::Sender::new(Ending::Running));
         let row = self.row;
-        // A signal to one worker of several is for that one.
-        let asked = if self.link.is_some() { Ending::Retire } else { Ending::Stop };
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::spawn(signals(Arc::clone(&ending), asked, terminate, interrupt));
+        let line = Line { row, graceful_timeout: self.graceful_timeout, ending, up, forked: self.forked };
+        let ending = Arc::clone(&line.ending);
+        let terminate = signal(SignalKind::terminate())?;
         if let Some(link) = self.link {
+            tokio::spawn(ask_when_told(terminate, line.clone()));
             link.set_nonblocking(true)?;
             let (reading, writing) = tokio::net::UnixStream::from_std(link)?.into_split();
             tokio::spawn(read(reading, down, Arc::clone(&ending)));
             tokio::spawn(write(writing, up_rx));
+        } else {
+            let (interrupt, quit) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
+            tokio::spawn(end_when_told(terminate, interrupt, quit, ending));
         }
         tokio::spawn(async move {
             let mut beats = tokio::time::interval(self.beat_every);
@@ -114,8 +122,7 @@ impl Worker {
                 row.beat();
             }
         });
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let line = Line { row, graceful_timeout: self.graceful_timeout, ending, up, forked: self.forked };
+        let listener = sys::watch(self.listener)?;
         Ok(Running { data, line, socket: Socket { listener, is_ours: self.is_listener_ours } })
     }
 }
@@ -175,6 +182,7 @@ async fn read(mut link: OwnedReadHalf, data: mpsc::UnboundedSender<Vec<u8>>, end
                 Ok(Some((Tag::Data, message))) => drop(data.send(message)),
                 Ok(Some((Tag::Retire, _))) => raise(&ending, Ending::Retire),
                 Ok(Some((Tag::Stop, _))) => raise(&ending, Ending::Stop),
+                Ok(Some((Tag::Quit, _))) => raise(&ending, Ending::Quit),
                 Ok(Some((Tag::Ready, _))) => {}
                 Ok(None) => break,
                 Err(error) => return tracing::error!(%error, "the link to the master speaks another protocol"),
@@ -196,18 +204,28 @@ async fn write(mut link: OwnedWriteHalf, mut messages: mpsc::UnboundedReceiver<V
     }
 }
 
-async fn signals(
-    ending: Arc<watch::Sender<Ending>>,
-    asked: Ending,
+/// For a worker of several.
+async fn ask_when_told(mut terminate: tokio::signal::unix::Signal, line: Line) {
+    while terminate.recv().await.is_some() {
+        line.ask_for_replacement();
+    }
+}
+
+/// For a worker that is the whole group: as the master does it.
+async fn end_when_told(
     mut terminate: tokio::signal::unix::Signal,
     mut interrupt: tokio::signal::unix::Signal,
+    mut quit: tokio::signal::unix::Signal,
+    ending: Arc<watch::Sender<Ending>>,
 ) {
     loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        raise(&ending, asked);
+        let is_ending = *ending.borrow() > Ending::Running;
+        let haste = tokio::select! {
+            _ = quit.recv() => Ending::Quit,
+            _ = terminate.recv() => if is_ending { Ending::Quit } else { Ending::Stop },
+            _ = interrupt.recv() => if is_ending { Ending::Quit } else { Ending::Stop },
+        };
+        raise(&ending, haste);
     }
 }
 
@@ -217,6 +235,8 @@ pub(crate) fn settle(master: nix::unistd::Pid, on_death: Signal) -> io::Result<(
     if nix::unistd::getppid() != master {
         return Err(io::Error::other("the master died during the fork"));
     }
-    nix::sys::signal::SigSet::all().thread_unblock()?;
+    // All other commands are the master's: a terminal sends its own to the whole group.
+    let own: nix::sys::signal::SigSet = [Signal::SIGTERM, Signal::SIGCHLD].into_iter().collect();
+    own.thread_unblock()?;
     Ok(())
 }

@@ -18,16 +18,23 @@ use tokio::sync::watch;
 
 use super::state::{Item, State, Update};
 use crate::board::now_ms;
+use crate::freshness::Freshness;
+use crate::sys;
 
 /// How long the stream may be silent before it is opened anew, as with LaunchDarkly's Go SDK; LaunchDarkly sends a
 /// heartbeat every three minutes.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// Follows the stream for ever, beginning with what is known, and tells what is news. Needs a tokio runtime.
+/// How long after it is opened a stream's first payload has been taken in, which takes many times its size in memory.
+const TAKEN_IN: Duration = Duration::from_secs(1);
+
+/// Follows the stream for ever, beginning with what is known, and tells what is news, and how fresh it all is. Needs a
+/// tokio runtime.
 pub async fn follow(
     key: &SdkKey,
     endpoints: &Endpoints,
     known: State,
+    freshness: Freshness,
     tell: impl FnMut(&Update),
 ) -> Result<(), ConfigError> {
     let (store, connection) = (Observable::new(), Connection::new());
@@ -35,7 +42,7 @@ pub async fn follow(
     let config = config::watched(key, endpoints, &store, &connection, SILENCE)?;
     let client = Client::build(config).map_err(|error| ConfigError::Refused(error.to_string()))?;
     client.start_with_default_executor();
-    tokio::join!(pass_on(changes, known, tell), log(states));
+    tokio::join!(pass_on(changes, known, tell), watch(states, freshness));
     client.close();
     Ok(())
 }
@@ -53,11 +60,22 @@ async fn pass_on(mut changes: Subscription, mut known: State, mut tell: impl FnM
     }
 }
 
-/// Says how the stream stands whenever that changes.
-async fn log(mut states: watch::Receiver<connection::State>) {
+/// Notes how the stream stands, and logs it whenever that changes.
+async fn watch(mut states: watch::Receiver<connection::State>, freshness: Freshness) {
     let mut last = None;
     while states.changed().await.is_ok() {
         let state = states.borrow_and_update().clone();
+        match state {
+            connection::State::Connecting => {}
+            connection::State::Open => {
+                freshness.opened();
+                tokio::spawn(async {
+                    tokio::time::sleep(TAKEN_IN).await;
+                    sys::give_memory_back();
+                });
+            }
+            connection::State::Failing { .. } | connection::State::Refused { .. } => freshness.failed(),
+        }
         if last.as_ref() == Some(&state) {
             continue;
         }

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::runtime::small_runtime;
 use crate::sys::{self, ForkError, Side};
 
 /// What to fetch, and for how long.
@@ -92,8 +93,7 @@ pub fn preload(what: &Preload, interrupt: BorrowedFd<'_>) -> Result<Payload, Pre
 }
 
 fn fetch(what: &Preload) -> Result<bytes::Bytes, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
+    let runtime = small_runtime().map_err(|error| one_line(&error))?;
     let client = PollingClient::new(what.base_uri.clone(), Limits::default()).map_err(|error| one_line(&error))?;
     let deadline = what.within;
     runtime.block_on(async {

@@ -44,7 +44,10 @@ impl<A: App> Master<'_, A> {
         let (pid, name) = (child.pid.as_raw(), child.role.name());
         match child.role {
             Role::Worker => self.board.retire(child.row),
-            Role::Helper => self.board.set_helper(0),
+            Role::Helper => {
+                self.board.set_helper(0);
+                self.board.freshness().ended();
+            }
         }
         if child.is_ending() || self.stopping {
             return match how {
@@ -178,11 +181,7 @@ impl<A: App> Master<'_, A> {
     pub(super) fn obey(&mut self, signal: Signal) {
         match signal {
             Signal::SIGTERM | Signal::SIGINT => self.begin_stop(),
-            Signal::SIGQUIT => {
-                self.begin_stop();
-                let now = Instant::now();
-                self.children.iter_mut().for_each(|child| child.end_by(now));
-            }
+            Signal::SIGQUIT => self.quit(),
             Signal::SIGHUP if !self.stopping => {
                 tracing::info!("reloading: workers are replaced one by one");
                 self.board.count_reload();

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use thiserror::Error;
 
-use self::child::{Child, Phase, Role};
+use self::child::{Child, Role};
 use self::wait::Signals;
 use crate::backoff::Backoff;
 use crate::board::{Board, ROWS};
@@ -67,6 +67,9 @@ pub struct Settings {
     pub graceful_timeout: Duration,
 }
 
+/// How long workers may take to send their last events where nothing else is waited for.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The master cannot go on.
 #[derive(Debug, Error)]
 pub enum MasterError {
@@ -90,8 +93,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Holds signals back from now on, so that none is lost between the start and [`run`].
+    /// Holds signals back from now on, so that none is lost between the start and [`run`], and has the allocator keep
+    /// little that is free.
     pub fn new() -> Result<Self, MasterError> {
+        sys::keep_memory_small();
         let signals = Signals::block().map_err(|error| MasterError::Signals(error.into()))?;
         Ok(Self { signals, board: Board::new().map_err(MasterError::Board)? })
     }
@@ -126,6 +131,7 @@ struct Master<'a, A> {
     workers: Pace,
     helper: Pace,
     stopping: bool,
+    quitting: bool,
     was_ready: bool,
     last_advance: Instant,
     last_beat: Instant,
@@ -170,6 +176,7 @@ pub fn run<A: App>(
         workers: Pace::new(),
         helper: Pace::new(),
         stopping: false,
+        quitting: false,
         was_ready: false,
         last_advance: now,
         last_beat: now,
@@ -271,19 +278,34 @@ impl<A: App> Master<'_, A> {
         }
     }
 
+    /// Ends the group. Told again, it does not wait for what is under way; told once more, for nothing.
     fn begin_stop(&mut self) {
         if self.stopping {
-            tracing::warn!("told to end again: what is under way is cut off");
-            let now = Instant::now();
-            self.children.iter_mut().for_each(|child| child.phase = Phase::Ending { kill_at: now });
-            return;
+            return self.quit();
         }
         tracing::info!("ending: no new connections, what is under way is finished");
         self.notifier.send("STOPPING=1");
         self.stopping = true;
         self.listener.refuse_new();
-        self.tell_workers(Tag::Stop, &[]);
-        let kill_at = Instant::now() + self.settings.graceful_timeout + Duration::from_secs(1);
+        self.end_workers(Tag::Stop, self.settings.graceful_timeout + Duration::from_secs(1));
+    }
+
+    /// Ends the group without waiting for what is under way. Told again, without waiting at all.
+    fn quit(&mut self) {
+        if self.quitting {
+            tracing::warn!("told to end once more: all processes are killed");
+            let now = Instant::now();
+            return self.children.iter_mut().for_each(|child| child.end_by(now));
+        }
+        tracing::warn!("ending at once: what is under way is cut off");
+        self.notifier.send("STOPPING=1");
+        (self.stopping, self.quitting) = (true, true);
+        self.end_workers(Tag::Quit, QUIT_TIMEOUT);
+    }
+
+    fn end_workers(&mut self, tag: Tag, within: Duration) {
+        self.tell_workers(tag, &[]);
+        let kill_at = Instant::now() + within;
         for child in self.children.iter_mut().filter(|child| child.role == Role::Worker) {
             child.end_by(kill_at);
         }
