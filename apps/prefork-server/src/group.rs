@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use flagcache_prefork::board::Row;
 use flagcache_prefork::flags::{Live, State, Update, follow};
-use flagcache_prefork::{App, Ending, HelperLink, Limits, Line, Running, Worker};
+use flagcache_prefork::{App, Ending, Freshness, HelperLink, Limits, Line, Running, Worker, small_runtime};
+use flagcache_program::one_line;
+use flagcache_sdk::recorder;
 use tokio::sync::mpsc;
 
 use crate::cli::Stream;
 use crate::config::Config;
 use crate::http::Http;
-use flagcache_program::one_line;
 
 /// The longest request head. A context in a query may take most of it.
 const HEAD_BYTES: usize = 256 * 1024;
@@ -27,18 +28,25 @@ const COUNTING: Duration = Duration::from_secs(1);
 pub struct Group<'a> {
     config: &'a Config,
     state: State,
+    freshness: Freshness,
 }
 
 impl<'a> Group<'a> {
-    /// A group that begins with this state.
-    pub const fn new(config: &'a Config, state: State) -> Self {
-        Self { config, state }
+    /// A group that begins with this state; how fresh it is, the holder of the stream says.
+    pub const fn new(config: &'a Config, state: State, freshness: Freshness) -> Self {
+        Self { config, state, freshness }
     }
 }
 
 impl App for Group<'_> {
     fn worker(&mut self, worker: Worker) -> u8 {
-        work(self.config, std::mem::take(&mut self.state), worker)
+        match work(self.config, std::mem::take(&mut self.state), worker) {
+            Ok(()) => 0,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "worker cannot go on");
+                1
+            }
+        }
     }
 
     fn has_helper(&self) -> bool {
@@ -46,7 +54,7 @@ impl App for Group<'_> {
     }
 
     fn helper(&mut self, link: HelperLink) -> u8 {
-        hold_stream(self.config, std::mem::take(&mut self.state), link)
+        hold_stream(self.config, std::mem::take(&mut self.state), self.freshness, link)
     }
 
     fn relay(&mut self, data: &[u8]) -> Option<Vec<u8>> {
@@ -64,16 +72,15 @@ impl App for Group<'_> {
 }
 
 /// Follows LaunchDarkly for the whole group, until the master is gone.
-fn hold_stream(config: &Config, state: State, link: HelperLink) -> u8 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let held = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+fn hold_stream(config: &Config, state: State, freshness: Freshness, link: HelperLink) -> u8 {
+    let held = small_runtime().map_err(|error| one_line(&error)).and_then(|runtime| {
         runtime.block_on(async {
             let (up, ended) = link.start().map_err(|error| error.to_string())?;
             tracing::info!("following LaunchDarkly for all workers in process {}", std::process::id());
             let tell = |update: &Update| drop(up.send(update.to_bytes()));
             tokio::select! {
                 () = ended => Ok(()),
-                followed = follow(&config.sdk_key, &config.endpoints, state, tell) => {
+                followed = follow(&config.sdk_key, &config.endpoints, state, freshness, tell) => {
                     followed.map_err(|error| one_line(&error))
                 }
             }
@@ -89,20 +96,11 @@ fn hold_stream(config: &Config, state: State, link: HelperLink) -> u8 {
 }
 
 /// Is a worker, from the fork to its end.
-pub fn work(config: &Config, state: State, worker: Worker) -> u8 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads).enable_all().build();
-    let served = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        let served = runtime.block_on(serve(config, state, worker));
-        runtime.shutdown_background();
-        served
-    });
-    match served {
-        Ok(()) => 0,
-        Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "worker cannot go on");
-            1
-        }
-    }
+pub fn work(config: &Config, state: State, worker: Worker) -> anyhow::Result<()> {
+    let runtime = flagcache_prefork::runtime(config.threads, recorder::THREADS)?;
+    let served = runtime.block_on(serve(config, state, worker));
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: &Config, state: State, worker: Worker) -> anyhow::Result<()> {
@@ -120,8 +118,9 @@ async fn serve(config: &Config, state: State, worker: Worker) -> anyhow::Result<
     let (requests, jitter) = config.max_requests;
     let max_requests = if requests == 0 { 0 } else { requests + rand::random_range(0..=jitter) };
     let limits = Limits { head_timeout: config.keep_alive, head_bytes: HEAD_BYTES, max_requests };
-    let http = Http::new(Arc::clone(&live), line.row, config.flag_key.as_str());
-    let mut endings = line.endings();
+    let freshness = if has_own_stream { line.row.freshness() } else { line.row.board().freshness() };
+    let http = Http::new(Arc::clone(&live), line.row, freshness, config.flag_key.as_str());
+    let (mut endings, hurry) = (line.endings(), line.endings());
     let begun = tokio::spawn(async move {
         let _ = endings.wait_for(|ending| *ending > Ending::Running).await;
         Instant::now()
@@ -130,10 +129,11 @@ async fn serve(config: &Config, state: State, worker: Worker) -> anyhow::Result<
     let row = line.row;
     let cut_off = tokio::spawn(socket.serve(line, limits, http)).await?;
     if cut_off > 0 {
-        tracing::warn!(pid, cut_off, "connections took longer than the graceful timeout and are cut off");
+        tracing::warn!(pid, cut_off, "connections are cut off: there is no more time for them");
     }
     let took = begun.await?.elapsed();
-    part(live, row, graceful_timeout.saturating_sub(took).max(PARTING)).await;
+    let left = if *hurry.borrow() == Ending::Quit { PARTING } else { graceful_timeout.saturating_sub(took) };
+    part(live, row, left.max(PARTING)).await;
     Ok(())
 }
 
@@ -171,7 +171,9 @@ async fn follow_alone(config: Config, state: State, flags: Arc<Live>, line: Line
         apply(&flags, line.row, update.clone());
         line.report(&update.to_bytes());
     };
-    if let Err(error) = follow(&config.sdk_key, &config.endpoints, state, tell).await {
+    let freshness = line.row.freshness();
+    freshness.fetched(state.updated_ms());
+    if let Err(error) = follow(&config.sdk_key, &config.endpoints, state, freshness, tell).await {
         tracing::error!(error = one_line(&error), "LaunchDarkly's stream cannot be followed");
     }
 }

@@ -11,8 +11,10 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use flagcache_prefork::Freshness;
 use flagcache_prefork::board::Row;
 use flagcache_prefork::flags::Live;
 use flagcache_sdk::json::{Failure, ValueOnly};
@@ -20,7 +22,7 @@ use flagcache_sdk::recorder::Note;
 use flagcache_sdk::routes::{self, Answer, Request as FlagRequest, Route, query_pairs};
 use flagcache_sdk::{Context, Evaluator, FlagValue, context};
 use futures::future::Either;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AGE, ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -43,6 +45,7 @@ pub struct Http(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     row: Row,
+    freshness: Freshness,
     /// The flag of `GET /flag`.
     flag: Arc<str>,
     context: Option<Arc<Context>>,
@@ -60,12 +63,24 @@ struct Health {
     forked_without_postfork: bool,
 }
 
+/// As the `reader` function says it, as far as it applies.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    status: &'static str,
+    initialized: bool,
+    age_seconds: Option<u64>,
+    workers: usize,
+    /// Milliseconds since 1970.
+    updated_at: Option<u64>,
+}
+
 impl Http {
-    /// Answers from these flags; `flag` is the one of `GET /flag`.
-    pub fn new(live: Arc<Live>, row: Row, flag: &str) -> Self {
+    /// Answers from these flags, which are this fresh; `flag` is the one of `GET /flag`.
+    pub fn new(live: Arc<Live>, row: Row, freshness: Freshness, flag: &str) -> Self {
         let health = [false, true].map(|initialized| health(initialized, false));
         let context = context::keyed(DEFAULT_CONTEXT).ok().map(Arc::new);
-        Self(Arc::new(Inner { live, row, flag: flag.into(), context, health }))
+        Self(Arc::new(Inner { live, row, freshness, flag: flag.into(), context, health }))
     }
 }
 
@@ -100,10 +115,10 @@ impl Inner {
         match path {
             "/" => self.root(request, method),
             "/flag" => self.flag(&self.flag, request, method),
-            "/health" if method == "GET" => self.ready(),
+            "/health" if method == "GET" => self.aged(self.ready()),
             "/metrics" if method == "GET" => {
                 let initialized = self.live.is_initialized();
-                reply(StatusCode::OK, TEXT, metrics::text(self.row.board(), initialized))
+                reply(StatusCode::OK, TEXT, metrics::text(self.row.board(), self.freshness, initialized))
             }
             "/health" | "/metrics" => sent(routes::wrong_method(method, &["GET"])),
             _ => match (path.strip_prefix("/flag/"), Route::of(path)) {
@@ -111,7 +126,9 @@ impl Inner {
                     Some(Route::One(key)) => self.flag(&Arc::from(&*key), request, method),
                     _ => nothing_there(path),
                 },
-                (_, Some(route @ (Route::All | Route::One(_)))) => self.routes(&route, request, method, body),
+                (_, Some(route @ (Route::All | Route::One(_)))) => {
+                    self.aged(self.routes(&route, request, method, body))
+                }
                 _ => nothing_there(path),
             },
         }
@@ -125,7 +142,7 @@ impl Inner {
         let initialized = self.live.is_initialized();
         if request.headers().get(ACCEPT).is_some_and(wants_page) {
             let counts = self.live.state().counts();
-            return reply(StatusCode::OK, HTML, page::html(self.row.board(), initialized, counts));
+            return reply(StatusCode::OK, HTML, page::html(self.row.board(), self.freshness, initialized, counts));
         }
         if self.live.is_misplaced() {
             self.row.set_misplaced();
@@ -134,17 +151,31 @@ impl Inner {
         reply(StatusCode::OK, JSON, self.health[usize::from(initialized)].clone())
     }
 
-    /// For load balancers: whether there is anything to answer from.
+    /// For load balancers: whether there is anything to answer from, and how old it is.
     fn ready(&self) -> Reply {
-        let (status, word) = if self.live.is_initialized() { (200, "ok") } else { (503, "empty") };
+        let initialized = self.live.is_initialized();
+        let (code, status) = match (initialized, self.freshness.is_stale()) {
+            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "empty"),
+            (true, true) => (StatusCode::OK, "stale"),
+            (true, false) => (StatusCode::OK, "ok"),
+        };
         let updated_ms = self.row.facts().updated_ms;
-        let body = serde_json::json!({
-            "status": word,
-            "initialized": status == 200,
-            "workers": self.row.board().workers().count(),
-            "updatedAt": (updated_ms > 0).then_some(updated_ms),
-        });
-        reply(StatusCode::from_u16(status).unwrap_or_default(), JSON, body.to_string())
+        let state = State {
+            status,
+            initialized,
+            age_seconds: self.freshness.age().map(|age| age.as_secs()),
+            workers: self.row.board().workers().count(),
+            updated_at: (updated_ms > 0).then_some(updated_ms),
+        };
+        reply(code, JSON, serde_json::to_vec(&state).unwrap_or_default())
+    }
+
+    /// The same answer, with the age of what it was made of.
+    fn aged(&self, mut answer: Reply) -> Reply {
+        if let Some(age) = self.freshness.age().as_ref().map(Duration::as_secs) {
+            answer.headers_mut().insert(AGE, age.into());
+        }
+        answer
     }
 
     fn flag<B>(&self, key: &Arc<str>, request: &Request<B>, method: &str) -> Reply {

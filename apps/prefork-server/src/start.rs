@@ -3,8 +3,6 @@
 //! The order matters: the port is taken before anything takes time, connections are let in when there is something to
 //! answer from, and until the last fork there is one thread.
 
-use std::io;
-
 use flagcache_launchdarkly::endpoints;
 use flagcache_payload::Kind;
 use flagcache_prefork::flags::preload::PreloadError;
@@ -36,8 +34,8 @@ pub enum StartError {
     #[error(transparent)]
     Master(#[from] MasterError),
     /// No process of `--dev`.
-    #[error("start the only process")]
-    Dev(#[source] io::Error),
+    #[error("serve from one process")]
+    Dev(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StartError {
@@ -66,6 +64,8 @@ pub fn start(config: &Config) -> Result<(), StartError> {
     raise_descriptor_limit();
     let prepared = Prepared::new()?;
     let state = if config.preload { preloaded(config, &prepared) } else { State::default() };
+    let freshness = prepared.board.freshness();
+    freshness.fetched(state.updated_ms());
     let listener = match socket {
         Socket::Handed(listener) => listener,
         Socket::Bound(bound) => bound.listen(config.backlog)?,
@@ -76,13 +76,13 @@ pub fn start(config: &Config) -> Result<(), StartError> {
         tracing::info!(address, threads, "serving from one process");
         let worker = Worker::alone(prepared.board.row(0), &listener, config.graceful_timeout);
         drop(prepared.release());
-        group::work(config, state, worker.map_err(StartError::Dev)?);
-        return Ok(());
+        let worker = worker.map_err(|error| StartError::Dev(error.into()))?;
+        return group::work(config, state, worker).map_err(|error| StartError::Dev(error.into()));
     }
     tracing::info!(address, workers, threads, pid = std::process::id(), "serving");
     let settings = Settings { workers, timeout: config.timeout, graceful_timeout: config.graceful_timeout };
     let notifier = Notifier::from_env(&variable);
-    flagcache_prefork::run(&mut Group::new(config, state), settings, listener, prepared, notifier)?;
+    flagcache_prefork::run(&mut Group::new(config, state, freshness), settings, listener, prepared, notifier)?;
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::{Display, Write};
 
-use flagcache_prefork::Board;
+use flagcache_prefork::{Board, Freshness};
 
 /// All metrics of the group, by whichever worker is asked.
-pub(super) fn text(board: Board, initialized: bool) -> String {
+pub(super) fn text(board: Board, freshness: Freshness, initialized: bool) -> String {
     let group = board.facts();
     let workers: Vec<_> = board.workers().collect();
     let newest = workers.iter().map(|worker| worker.updated_ms).max().unwrap_or_default();
@@ -19,6 +19,12 @@ pub(super) fn text(board: Board, initialized: bool) -> String {
     metric(&mut text, "prefork_start_time_seconds", "gauge", "When the master started.", seconds(group.started_ms));
     metric(&mut text, "flags_initialized", "gauge", "Whether there are flags.", u8::from(initialized));
     metric(&mut text, "flags_updated_time_seconds", "gauge", "When flags last changed.", seconds(newest));
+    if let Some(age) = freshness.age() {
+        let help = "For how long flags may have been other ones at LaunchDarkly; 0 while its stream is open.";
+        metric(&mut text, "flags_age_seconds", "gauge", help, age.as_secs());
+    }
+    let help = "How often LaunchDarkly's stream could not be opened or has ended.";
+    metric(&mut text, "launchdarkly_stream_failures_total", "counter", help, group.stream_failures);
     metric(&mut text, "flags_evaluations_recorded_total", "counter", "Evaluations for analytics.", group.recorded);
     metric(&mut text, "flags_evaluations_dropped_total", "counter", "Evaluations without events.", group.dropped);
     head(&mut text, "prefork_worker_requests_total", "counter", "Requests of one worker.");
@@ -58,7 +64,7 @@ mod tests {
     fn every_metric_has_its_help_and_type() {
         let board = Board::new().unwrap();
         board.row(0).count_request();
-        let text = text(board, true);
+        let text = text(board, board.freshness(), true);
         assert!(text.contains("\nprefork_requests_total 1\n"), "{text}");
         assert!(text.contains("\nflags_initialized 1\n"), "{text}");
         for name in text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split([' ', '{']).next())

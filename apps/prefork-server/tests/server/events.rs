@@ -1,9 +1,10 @@
 //! Every evaluation reaches LaunchDarkly, and is counted once.
 
 use super::stage::{Server, sample_flag, standin, until};
-use local::standin::Standin;
+use local::standin::{Endpoint, Misbehaviour, Standin};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::time::Duration;
 
 /// How many evaluations of a flag LaunchDarkly has been told of.
 fn counted(standin: &Standin, flag: &str) -> u64 {
@@ -31,6 +32,26 @@ async fn events_are_sent_before_the_end() {
     assert_eq!(counted(&standin, "sample-flag"), 200);
     let contexts: Vec<Value> = standin.events().into_iter().filter(|event| event["kind"] == "index").collect();
     assert!((1..=3).contains(&contexts.len()), "each worker tells of the context once: {contexts:?}");
+}
+
+#[tokio::test]
+async fn events_are_sent_even_where_nothing_else_is_waited_for() {
+    let standin = standin().await;
+    let mut server = Server::start(&standin, &[]).await;
+    ask(&server, 50).await;
+    server.signal(Signal::SIGQUIT);
+    assert!(server.ended().await.success());
+    assert_eq!(counted(&standin, "sample-flag"), 50);
+}
+
+#[tokio::test]
+async fn events_that_launchdarkly_answers_slowly_are_all_sent() {
+    let standin = standin().await;
+    standin.misbehave(Misbehaviour::delay(Duration::from_millis(300)).at(Endpoint::Events));
+    let mut server = Server::start(&standin, &["--workers", "1"]).await;
+    ask(&server, 3_500).await;
+    assert!(server.stop().await.success());
+    assert_eq!(counted(&standin, "sample-flag"), 3_500);
 }
 
 #[tokio::test]

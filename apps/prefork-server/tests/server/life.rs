@@ -84,6 +84,42 @@ async fn what_takes_longer_than_the_graceful_timeout_is_cut_off() {
 }
 
 #[tokio::test]
+async fn sigquit_cuts_off_what_is_under_way_and_a_second_sigterm_does_so_too() {
+    for signals in [&[Signal::SIGQUIT][..], &[Signal::SIGTERM, Signal::SIGTERM]] {
+        let mut server = Server::start(&standin().await, &["--graceful-timeout", "600"]).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"POST /flags HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\n{").await.unwrap();
+        until(async || server.get("/metrics").await.is_some_and(|text| text.contains("prefork_connections 2"))).await;
+        let children = server.children();
+        for (index, signal) in signals.iter().enumerate() {
+            server.signal(*signal);
+            until(async || {
+                server.log().matches("INFO ending").count() + server.log().matches("WARN ending").count() > index
+            })
+            .await;
+        }
+        assert_eq!(server.ended().await.code(), Some(0));
+        assert!(server.log().contains("cut_off=1"), "{}", server.log());
+        assert!(children.into_iter().all(|child| !runs(child)));
+    }
+}
+
+#[tokio::test]
+async fn signals_that_a_terminal_sends_to_the_whole_group_are_the_masters() {
+    let server = Server::start(&standin().await, &[]).await;
+    let children = server.children();
+    for child in &children {
+        for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1] {
+            kill(*child, signal).unwrap();
+        }
+    }
+    for _ in 0..20 {
+        assert!(server.get("/flag").await.is_some());
+    }
+    assert_eq!(server.children(), children);
+}
+
+#[tokio::test]
 async fn dead_workers_are_replaced() {
     let server = Server::start(&standin().await, &[]).await;
     until(async || server.workers().await.len() == 2).await;

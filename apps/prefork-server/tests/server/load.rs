@@ -138,3 +138,53 @@ async fn only_what_a_killed_worker_had_under_way_fails() {
     let failures = load.end().await;
     assert!(failures.len() <= 16, "more than a request for each connection: {failures:?}");
 }
+
+/// As service managers end a group: every process gets the signal, the workers before their master.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_where_all_processes_are_told_to_end_at_once() {
+    for _ in 0..3 {
+        let mut server = Server::start(&standin().await, &[]).await;
+        until(async || server.workers().await.len() == 2).await;
+        let load = Load::start(server.address, 16);
+        load.more(300).await;
+        for child in server.children() {
+            kill(child, Signal::SIGTERM).unwrap();
+        }
+        assert!(server.stop().await.success());
+        assert_eq!(load.end().await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_a_single_worker_is_told_to_end() {
+    let server = Server::start(&standin().await, &["--workers", "1"]).await;
+    let load = Load::start(server.address, 8);
+    for round in 1..=2 {
+        load.more(200).await;
+        kill(server.workers().await[0], Signal::SIGTERM).unwrap();
+        until(async || server.log().matches("worker ends").count() == round).await;
+    }
+    load.more(200).await;
+    assert_eq!(load.end().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_spread_over_the_workers() {
+    let server = Server::start(&standin().await, &["--workers", "2", "--threads", "1"]).await;
+    until(async || server.workers().await.len() == 2).await;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    until(async || connections(&server).await.iter().sum::<u64>() > 60).await;
+    let spread = connections(&server).await;
+    assert!(spread.iter().all(|count| (15..=45).contains(count)), "{spread:?}");
+}
+
+/// How many each worker has, as the page for people tells.
+async fn connections(server: &Server) -> Vec<u64> {
+    let page = server.exchange(b"GET / HTTP/1.1\r\nhost: h\r\naccept: text/html\r\nconnection: close\r\n\r\n").await;
+    let page = page.unwrap();
+    let cells = page.split("<td data-label=\"Connections\">").skip(1);
+    cells.map(|cell| cell.split('<').next().unwrap().parse().unwrap()).collect()
+}

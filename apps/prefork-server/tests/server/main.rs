@@ -7,12 +7,14 @@
 //! - `stream`: one stream for all, whatever dies
 //! - `events`: every evaluation is counted once
 //! - `hostile`: clients that misbehave
+//! - `limits`: a system that refuses processes and threads
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod events;
 mod hostile;
 mod life;
+mod limits;
 mod load;
 mod serving;
 mod stage;

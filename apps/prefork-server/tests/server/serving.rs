@@ -61,7 +61,7 @@ async fn people_get_a_page_and_prometheus_its_metrics() {
     let page = page.unwrap();
     assert!(page.contains("content-type: text/html"), "{page}");
     for worker in server.workers().await {
-        assert!(page.contains(&format!("<td>{worker}</td>")), "{page}");
+        assert!(page.contains(&format!(">{worker}</th>")), "{page}");
     }
     let before = requests(&server).await;
     server.get("/flag").await.unwrap();

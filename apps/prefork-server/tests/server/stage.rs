@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +68,8 @@ impl Server {
 
     pub(crate) async fn run_as_is(mut command: Command) -> Self {
         let folder = TempDir::new().unwrap();
+        // A server of another user has to be able to stand in it.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         command.current_dir(folder.path()).stderr(log);
         let child = command.spawn().unwrap();

@@ -3,7 +3,6 @@
 use super::stage::{PATIENCE, Server, sample_flag, standin, until};
 use local::standin::{Endpoint, Misbehaviour};
 use nix::sys::signal::{Signal, kill};
-use std::time::Duration;
 
 #[tokio::test]
 async fn sixteen_workers_have_one_stream_and_all_follow_it() {
@@ -77,6 +76,30 @@ async fn new_workers_begin_with_what_the_others_know() {
     assert_eq!(server.json("/flag").await["value"], true);
 }
 
+async fn failures(server: &Server) -> u64 {
+    let metrics = server.get("/metrics").await.unwrap();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("launchdarkly_stream_failures_total "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn flags_age_while_there_is_no_stream() {
+    for options in [&[][..], &["--stream", "per-worker", "--workers", "1"]] {
+        let standin = standin().await;
+        let server = Server::start(&standin, options).await;
+        until(async || server.get("/metrics").await.is_some_and(|text| text.contains("\nflags_age_seconds 0\n"))).await;
+        assert_eq!(server.json("/health").await["status"], "ok");
+        standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
+        standin.close_streams();
+        until(async || server.json("/health").await["ageSeconds"].as_u64() > Some(0)).await;
+        let answer = server.exchange(b"GET /flags HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+        let age = answer.lines().find_map(|line| line.strip_prefix("age: ")).unwrap();
+        assert!(age.parse::<u64>().unwrap() > 0, "{answer}");
+        standin.behave();
+        until(async || server.json("/health").await["ageSeconds"] == 0).await;
+    }
+}
+
 #[tokio::test]
 async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
     let standin = standin().await;
@@ -86,8 +109,13 @@ async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
     standin.close_streams();
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();
     standin.delete_flag("new-checkout").unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The SDK's pauses grow; after the third failure it waits for several seconds.
+    until(async || failures(&server).await >= 3).await;
     assert_eq!(server.json("/flag").await["value"], false, "what was known is served meanwhile");
+    let killed = server.workers().await[0];
+    kill(killed, Signal::SIGKILL).unwrap();
+    until(async || server.workers().await.len() == 2 && !server.workers().await.contains(&killed)).await;
+    assert_eq!(server.json("/flag").await["value"], false, "by new workers, too");
     standin.behave();
     server.until_all_say(true).await;
     assert_eq!(server.ask("GET", "/flags/new-checkout", "").await.unwrap().0, 404);
