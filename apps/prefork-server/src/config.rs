@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flagcache_launchdarkly::endpoints::{self, BaseUri, EndpointError};
-use flagcache_program::Variables;
+use flagcache_program::{Variables, VariablesError};
 use flagcache_sdk::config::{ConfigError as SdkError, Endpoint, Endpoints, SdkKey};
 use thiserror::Error;
 
@@ -48,6 +48,9 @@ pub enum ConfigError {
     /// A base URI that is none.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// No `.env` that could be read.
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
 }
 
 /// Everything that is to be known before the start.
@@ -90,6 +93,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// What the command line, the environment and `.env` say now.
+    pub fn read(cli: &Cli) -> Result<Self, ConfigError> {
+        Self::new(cli, &Variables::load(&cli.env_file)?)
+    }
+
+    /// Whether flags come from the same environment by the same addresses.
+    pub fn has_source_of(&self, other: &Self) -> bool {
+        self.sdk_key.expose() == other.sdk_key.expose()
+            && self.base_uri == other.base_uri
+            && self.endpoints == other.endpoints
+    }
+
+    /// The same with flags from where the other has them.
+    #[must_use]
+    pub fn with_source_of(self, other: &Self) -> Self {
+        let Self { sdk_key, endpoints, base_uri, .. } = other.clone();
+        Self { sdk_key, endpoints, base_uri, ..self }
+    }
+
     /// Checks options and variables.
     pub fn new(cli: &Cli, variables: &Variables) -> Result<Self, ConfigError> {
         let key = variables.get(SDK_KEY).ok_or(ConfigError::NoKey)?;

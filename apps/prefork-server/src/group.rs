@@ -1,19 +1,21 @@
 //! What the processes of the group do: the master keeps what is known, the stream holder finds out what is new, and the
 //! workers answer.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flagcache_prefork::board::Row;
 use flagcache_prefork::flags::{Live, State, Update, follow};
-use flagcache_prefork::{App, Ending, Freshness, HelperLink, Limits, Line, Running, Worker, small_runtime};
+use flagcache_prefork::{App, Ending, Freshness, HelperLink, Limits, Line, Running, Settings, Worker, small_runtime};
 use flagcache_program::one_line;
 use flagcache_sdk::recorder;
 use tokio::sync::mpsc;
 
-use crate::cli::Stream;
+use crate::cli::{Cli, Stream};
 use crate::config::Config;
 use crate::http::Http;
+use crate::reload::{Renewed, renew};
 
 /// The longest request head. A context in a query may take most of it.
 const HEAD_BYTES: usize = 256 * 1024;
@@ -26,21 +28,22 @@ const COUNTING: Duration = Duration::from_secs(1);
 
 /// The master's part, which is forked into all others.
 pub struct Group<'a> {
-    config: &'a Config,
+    cli: &'a Cli,
+    config: Config,
     state: State,
     freshness: Freshness,
 }
 
 impl<'a> Group<'a> {
     /// A group that begins with this state; how fresh it is, the holder of the stream says.
-    pub const fn new(config: &'a Config, state: State, freshness: Freshness) -> Self {
-        Self { config, state, freshness }
+    pub const fn new(cli: &'a Cli, config: Config, state: State, freshness: Freshness) -> Self {
+        Self { cli, config, state, freshness }
     }
 }
 
 impl App for Group<'_> {
     fn worker(&mut self, worker: Worker) -> u8 {
-        match work(self.config, std::mem::take(&mut self.state), worker) {
+        match work(&self.config, std::mem::take(&mut self.state), worker) {
             Ok(()) => 0,
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "worker cannot go on");
@@ -54,7 +57,21 @@ impl App for Group<'_> {
     }
 
     fn helper(&mut self, link: HelperLink) -> u8 {
-        hold_stream(self.config, std::mem::take(&mut self.state), self.freshness, link)
+        hold_stream(&self.config, std::mem::take(&mut self.state), self.freshness, link)
+    }
+
+    fn reload(&mut self, settings: &mut Settings, interrupt: BorrowedFd<'_>) -> bool {
+        let Some(Renewed { config, state }) = renew(self.cli, &self.config, interrupt) else { return false };
+        if config.workers != self.config.workers {
+            settings.workers = config.workers;
+        }
+        self.config = config;
+        let comes_from_elsewhere = state.is_some();
+        if let Some(state) = state {
+            self.freshness.fetched(state.updated_ms());
+            self.state = state;
+        }
+        comes_from_elsewhere
     }
 
     fn relay(&mut self, data: &[u8]) -> Option<Vec<u8>> {

@@ -4,6 +4,7 @@
 //! - [`cli`], [`config`]: what the user and the environment say;
 //! - [`start`]: from there to a running group, or to the one process of `--dev`;
 //! - [`group`]: what the master, a worker and the stream holder do;
+//! - `reload`: the configuration read anew;
 //! - [`http`]: requests in, answers out, of a worker;
 //! - [`log`], [`exit`]: what is told, and how the program ends.
 //!
@@ -15,4 +16,5 @@ pub mod exit;
 pub mod group;
 pub mod http;
 pub mod log;
+mod reload;
 pub mod start;

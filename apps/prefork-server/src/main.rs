@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Err(error) => return log::refuse(&error, Exit::Misused),
     };
     log::init(level.unwrap_or_default());
-    match Config::new(&cli, &variables).map_err(start::StartError::from).and_then(|config| start::start(&config)) {
+    match Config::new(&cli, &variables).map_err(start::StartError::from).and_then(|config| start::start(config, &cli)) {
         Ok(()) => Exit::Done.into(),
         Err(error) => log::refuse(&error, error.exit()),
     }

@@ -3,6 +3,8 @@
 //! The order matters: the port is taken before anything takes time, connections are let in when there is something to
 //! answer from, and until the last fork there is one thread.
 
+use std::os::fd::BorrowedFd;
+
 use flagcache_launchdarkly::endpoints;
 use flagcache_payload::Kind;
 use flagcache_prefork::flags::preload::PreloadError;
@@ -10,13 +12,14 @@ use flagcache_prefork::flags::{Preload, State, preload};
 use flagcache_prefork::{
     Bound, ListenError, Listener, MasterError, Notifier, PidFile, PidFileError, Prepared, Settings, Worker, board,
 };
+use flagcache_program::one_line;
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::cli::Cli;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
 use crate::group::{self, Group};
-use flagcache_program::one_line;
 
 /// Why the server does not run.
 #[derive(Debug, Error)]
@@ -54,7 +57,7 @@ enum Socket {
 }
 
 /// Runs the server until it is told to end.
-pub fn start(config: &Config) -> Result<(), StartError> {
+pub fn start(config: Config, cli: &Cli) -> Result<(), StartError> {
     let variable = |name: &str| std::env::var(name).ok();
     let socket = match Listener::from_systemd(&variable)? {
         Some(listener) => Socket::Handed(listener),
@@ -63,7 +66,7 @@ pub fn start(config: &Config) -> Result<(), StartError> {
     let _pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     raise_descriptor_limit();
     let prepared = Prepared::new()?;
-    let state = if config.preload { preloaded(config, &prepared) } else { State::default() };
+    let state = if config.preload { preloaded(&config, &prepared) } else { State::default() };
     let freshness = prepared.board.freshness();
     freshness.fetched(state.updated_ms());
     let listener = match socket {
@@ -77,35 +80,43 @@ pub fn start(config: &Config) -> Result<(), StartError> {
         let worker = Worker::alone(prepared.board.row(0), &listener, config.graceful_timeout);
         drop(prepared.release());
         let worker = worker.map_err(|error| StartError::Dev(error.into()))?;
-        return group::work(config, state, worker).map_err(|error| StartError::Dev(error.into()));
+        return group::work(&config, state, worker).map_err(|error| StartError::Dev(error.into()));
     }
     tracing::info!(address, workers, threads, pid = std::process::id(), "serving");
     let settings = Settings { workers, timeout: config.timeout, graceful_timeout: config.graceful_timeout };
     let notifier = Notifier::from_env(&variable);
-    flagcache_prefork::run(&mut Group::new(config, state, freshness), settings, listener, prepared, notifier)?;
+    flagcache_prefork::run(&mut Group::new(cli, config, state, freshness), settings, listener, prepared, notifier)?;
     Ok(())
 }
 
 /// The environment's flags, or none: without LaunchDarkly the server starts all the same.
 fn preloaded(config: &Config, prepared: &Prepared) -> State {
-    let what = Preload {
-        base_uri: config.base_uri.clone(),
-        sdk_key: SecretString::from(config.sdk_key.expose()),
-        within: config.preload_timeout,
-    };
-    match preload(&what, prepared.interrupt()) {
-        Ok(payload) => {
-            let (flags, segments) = (payload.count(Kind::Flag), payload.count(Kind::Segment));
-            tracing::info!(flags, segments, bytes = payload.size(), "flags are fetched, before the fork");
-            State::preloaded(payload, board::now_ms())
-        }
+    match fetch(config, prepared.interrupt()) {
+        Ok(state) => state,
         Err(PreloadError::Interrupted) => State::default(),
+        Err(error @ (PreloadError::Fork(_) | PreloadError::Pipe(_))) => {
+            tracing::error!(error = one_line(&error), "starting without flags");
+            State::default()
+        }
         Err(error) => {
             let variable = endpoints::BASE.variable;
             tracing::error!(error = one_line(&error), "starting without flags; is {variable} right, and the SDK key?");
             State::default()
         }
     }
+}
+
+/// The environment's flags; given up when `interrupt` becomes readable.
+pub(crate) fn fetch(config: &Config, interrupt: BorrowedFd<'_>) -> Result<State, PreloadError> {
+    let what = Preload {
+        base_uri: config.base_uri.clone(),
+        sdk_key: SecretString::from(config.sdk_key.expose()),
+        within: config.preload_timeout,
+    };
+    let payload = preload(&what, interrupt)?;
+    let (flags, segments) = (payload.count(Kind::Flag), payload.count(Kind::Segment));
+    tracing::info!(flags, segments, bytes = payload.size(), "flags are fetched, before the fork");
+    Ok(State::preloaded(payload, board::now_ms()))
 }
 
 /// Every connection is a descriptor, and the usual limit of 1,024 is for programs that use `select`.

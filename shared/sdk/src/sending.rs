@@ -31,6 +31,7 @@ struct State {
     asked: usize,
     over: usize,
     sent: u64,
+    is_failing: bool,
     batches: VecDeque<HeaderValue>,
 }
 
@@ -44,10 +45,11 @@ impl Flushes {
     }
 
     /// Waits until the SDK has taken in what came before the flush, and until no more than `most` flushes are under way.
+    /// Where sending fails, all have to be over: what is not handed to the SDK yet cannot be lost by it.
     pub(crate) fn wait(&self, before: &Before, most: usize) {
         self.wait_while(|state| {
             let is_in = state.sent > before.sent || state.over > before.over;
-            !is_in || state.asked - state.over > most
+            !is_in || state.asked - state.over > if state.is_failing { 0 } else { most }
         });
     }
 
@@ -71,6 +73,11 @@ impl Flushes {
             state.batches.push_front(batch.clone());
         }
         state.sent += 1;
+        self.0.changed.notify_all();
+    }
+
+    fn answered(&self, is_success: bool) {
+        self.state().is_failing = !is_success;
         self.0.changed.notify_all();
     }
 
@@ -111,7 +118,12 @@ impl<T> Told<T> {
 impl<T: HttpTransport> HttpTransport for Told<T> {
     fn request(&self, request: Request<Option<Bytes>>) -> ResponseFuture {
         self.flushes.sending(request.headers().get(BATCH_ID));
-        self.transport.request(request)
+        let (answer, flushes) = (self.transport.request(request), self.flushes.clone());
+        Box::pin(async move {
+            let answer = answer.await;
+            flushes.answered(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
+            answer
+        })
     }
 }
 
@@ -131,6 +143,21 @@ mod tests {
         assert_eq!(flushes.state().sent, next.sent);
         flushes.sending(Some(&HeaderValue::from_static("b")));
         flushes.wait(&next, 2);
+    }
+
+    #[test]
+    fn where_sending_fails_every_flush_is_waited_for() {
+        let flushes = Flushes::default();
+        let (flush, before) = flushes.begin();
+        flushes.sending(None);
+        flushes.answered(false);
+        let waiting = std::thread::spawn({
+            let flushes = flushes.clone();
+            move || flushes.wait(&before, 8)
+        });
+        assert!(!waiting.is_finished());
+        drop(flush);
+        waiting.join().unwrap();
     }
 
     #[test]

@@ -162,7 +162,7 @@ async fn no_request_fails_while_a_single_worker_is_told_to_end() {
     for round in 1..=2 {
         load.more(200).await;
         kill(server.workers().await[0], Signal::SIGTERM).unwrap();
-        until(async || server.log().matches("worker ends").count() == round).await;
+        until(async || server.log().matches("worker has ended").count() == round).await;
     }
     load.more(200).await;
     assert_eq!(load.end().await, Vec::<String>::new());

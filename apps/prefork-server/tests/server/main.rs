@@ -4,6 +4,7 @@
 //! - `serving`: endpoints, modes, configuration
 //! - `life`: signals, reloads, respawns, pid file, systemd
 //! - `load`: no request fails while workers come and go
+//! - `reload`: `.env` read anew
 //! - `stream`: one stream for all, whatever dies
 //! - `events`: every evaluation is counted once
 //! - `hostile`: clients that misbehave
@@ -16,6 +17,7 @@ mod hostile;
 mod life;
 mod limits;
 mod load;
+mod reload;
 mod serving;
 mod stage;
 mod stream;

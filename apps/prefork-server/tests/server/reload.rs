@@ -67,7 +67,7 @@ async fn another_sdk_key_brings_the_flags_of_its_environment_though_their_versio
     new.upsert_flag(&sample_flag(true, 8)).unwrap();
     until(async || {
         for _ in 0..20 {
-            if server.json("/flags/sample-flag?key=k").await["version"] != 8 {
+            if server.json("/flags?key=k").await["flags"]["sample-flag"]["version"] != 8 {
                 return false;
             }
         }

@@ -43,6 +43,7 @@ pub(super) struct Child {
     pub(super) role: Role,
     pub(super) row: usize,
     pub(super) generation: u64,
+    pub(super) era: u64,
     pub(super) phase: Phase,
     pub(super) born: Instant,
     pub(super) link: UnixStream,
@@ -53,12 +54,13 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn new(pid: Pid, role: Role, row: usize, generation: u64, link: UnixStream) -> Self {
+    pub(super) fn new(pid: Pid, role: Role, row: usize, (generation, era): (u64, u64), link: UnixStream) -> Self {
         Self {
             pid,
             role,
             row,
             generation,
+            era,
             phase: Phase::Starting,
             born: Instant::now(),
             link,

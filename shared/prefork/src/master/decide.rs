@@ -157,7 +157,7 @@ impl<A: App> Master<'_, A> {
     }
 
     fn end_helper(&mut self, now: Instant) {
-        for child in self.children.iter_mut().filter(|child| !child.is_ending()) {
+        for child in self.children.iter_mut().filter(|child| child.role == Role::Helper && !child.is_ending()) {
             child.signal(Signal::SIGTERM);
             child.end_by(now + Duration::from_secs(1));
         }
@@ -182,16 +182,27 @@ impl<A: App> Master<'_, A> {
         match signal {
             Signal::SIGTERM | Signal::SIGINT => self.begin_stop(),
             Signal::SIGQUIT => self.quit(),
-            Signal::SIGHUP if !self.stopping => {
-                tracing::info!("reloading: workers are replaced one by one");
-                self.board.count_reload();
-                self.generation += 1;
-                self.workers = super::Pace::new();
-            }
+            Signal::SIGHUP if !self.stopping => self.reload(),
             Signal::SIGTTIN => self.resize(self.settings.workers + 1),
             Signal::SIGTTOU => self.resize(self.settings.workers - 1),
             _ => {}
         }
+    }
+
+    fn reload(&mut self) {
+        tracing::info!("reloading: workers are replaced one by one");
+        self.board.count_reload();
+        let Some(signals) = &self.signals else { return };
+        let workers = self.settings.workers;
+        if self.app.reload(&mut self.settings, signals.interrupt()) {
+            self.era += 1;
+            self.end_helper(Instant::now());
+        }
+        if self.settings.workers != workers {
+            self.resize(self.settings.workers);
+        }
+        self.generation += 1;
+        self.workers = super::Pace::new();
     }
 
     fn resize(&mut self, workers: usize) {
@@ -207,9 +218,9 @@ impl<A: App> Master<'_, A> {
                 Ok(Some((Tag::Ready, _))) if child.phase == Phase::Starting => child.phase = Phase::Ready,
                 // A worker of generation 0 is replaced before all others.
                 Ok(Some((Tag::Retire, _))) => child.generation = 0,
-                Ok(Some((Tag::Data, data))) => {
+                Ok(Some((Tag::Data, data))) if child.era == self.era => {
                     if let Some(news) = self.app.relay(&data) {
-                        self.tell_workers(Tag::Data, &news);
+                        self.pass_on(&news);
                         // Whoever is taken out of the list to be read is told by hand.
                         if child.role == Role::Worker {
                             child.tell(frame(Tag::Data, &news).into());

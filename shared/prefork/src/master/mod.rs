@@ -10,6 +10,7 @@ mod decide;
 mod wait;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,13 @@ pub trait App {
     /// Is the helper, as [`App::worker`] is a worker; it serves nobody, and hears of the end by a signal.
     fn helper(&mut self, _link: HelperLink) -> u8 {
         0
+    }
+
+    /// Runs in the master where a reload was asked for, before workers are replaced: the place to read a configuration
+    /// anew. `interrupt` becomes readable when the group is told to end. Tells whether data comes from elsewhere from
+    /// now on; then the helper is replaced, too, and nobody hears what processes of before report.
+    fn reload(&mut self, _settings: &mut Settings, _interrupt: BorrowedFd<'_>) -> bool {
+        false
     }
 
     /// Takes note in the master of data that a process reported, and tells what all workers should hear of it. Runs
@@ -109,9 +117,9 @@ impl Prepared {
         nix::sys::signal::SigSet::all().thread_unblock().map_err(Into::into)
     }
 
-    /// Becomes readable when a signal has come in.
-    pub fn interrupt(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.signals.descriptor()
+    /// Becomes readable when a signal has come in that ends the group.
+    pub fn interrupt(&self) -> BorrowedFd<'_> {
+        self.signals.interrupt()
     }
 }
 
@@ -127,6 +135,8 @@ struct Master<'a, A> {
     own: Pid,
     /// Workers of an earlier generation are replaced.
     generation: u64,
+    /// Only processes of the same era speak of the same data.
+    era: u64,
     /// When the next worker and the next helper may be forked.
     workers: Pace,
     helper: Pace,
@@ -173,6 +183,7 @@ pub fn run<A: App>(
         children: Vec::new(),
         own: Pid::this(),
         generation: 1,
+        era: 1,
         workers: Pace::new(),
         helper: Pace::new(),
         stopping: false,
@@ -223,7 +234,7 @@ impl<A: App> Master<'_, A> {
                     Role::Helper => self.board.set_helper(id),
                 }
                 tracing::debug!(pid = id, "forked {}", role.name());
-                self.children.push(Child::new(pid, role, row, self.generation, ours));
+                self.children.push(Child::new(pid, role, row, (self.generation, self.era), ours));
                 Ok(())
             }
             Side::Child => {
@@ -263,10 +274,10 @@ impl<A: App> Master<'_, A> {
         std::process::exit(code.into())
     }
 
-    /// Sends a message to every worker.
-    fn tell_workers(&mut self, tag: Tag, bytes: &[u8]) {
-        let frame: Rc<[u8]> = frame(tag, bytes).into();
-        for child in self.children.iter_mut().filter(|child| child.role == Role::Worker) {
+    /// Sends the application's data to every worker whose data it is.
+    fn pass_on(&mut self, data: &[u8]) {
+        let (frame, era): (Rc<[u8]>, _) = (frame(Tag::Data, data).into(), self.era);
+        for child in self.children.iter_mut().filter(|child| child.role == Role::Worker && child.era == era) {
             child.tell(Rc::clone(&frame));
         }
     }
@@ -304,9 +315,10 @@ impl<A: App> Master<'_, A> {
     }
 
     fn end_workers(&mut self, tag: Tag, within: Duration) {
-        self.tell_workers(tag, &[]);
+        let told: Rc<[u8]> = frame(tag, &[]).into();
         let kill_at = Instant::now() + within;
         for child in self.children.iter_mut().filter(|child| child.role == Role::Worker) {
+            child.tell(Rc::clone(&told));
             child.end_by(kill_at);
         }
     }

@@ -27,31 +27,43 @@ const COMMANDS: [Signal; 8] = [
     Signal::SIGUSR2,
 ];
 
-/// The signals that the master obeys, as a descriptor.
+/// Those that end the group.
+const ENDS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// The signals that the master obeys, as descriptors.
 #[derive(Debug)]
-pub(super) struct Signals(SignalFd);
+pub(super) struct Signals {
+    all: SignalFd,
+    ends: SignalFd,
+}
 
 impl Signals {
     /// Holds commands back.
     pub(super) fn block() -> nix::Result<Self> {
         let set: SigSet = COMMANDS.into_iter().collect();
         set.thread_block()?;
-        SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
+        let descriptor = |set: &SigSet| SignalFd::with_flags(set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+        Ok(Self { all: descriptor(&set)?, ends: descriptor(&ENDS.into_iter().collect())? })
     }
 
     /// Becomes readable also when a child has ended, from now on.
     pub(super) fn add_children(&self) -> nix::Result<()> {
         let set: SigSet = COMMANDS.into_iter().chain([Signal::SIGCHLD]).collect();
         set.thread_block()?;
-        self.0.set_mask(&set)
+        self.all.set_mask(&set)
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.all.as_fd()
+    }
+
+    /// Becomes readable when the group is told to end.
+    pub(super) fn interrupt(&self) -> BorrowedFd<'_> {
+        self.ends.as_fd()
     }
 
     fn next(&self) -> nix::Result<Option<Signal>> {
-        let Some(info) = self.0.read_signal()? else { return Ok(None) };
+        let Some(info) = self.all.read_signal()? else { return Ok(None) };
         Ok(i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()))
     }
 }
