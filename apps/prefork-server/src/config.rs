@@ -115,13 +115,11 @@ impl Config {
     /// Checks options and variables.
     pub fn new(cli: &Cli, variables: &Variables) -> Result<Self, ConfigError> {
         let key = variables.get(SDK_KEY).ok_or(ConfigError::NoKey)?;
-        let given =
-            |option: &Option<String>, name: &str| option.clone().or_else(|| variables.get(name).map(str::to_owned));
         let seconds = Duration::from_secs_f64;
         Ok(Self {
-            bind: given(&cli.bind, BIND).unwrap_or_else(|| DEFAULT_BIND.to_owned()),
-            workers: number(WORKERS, given(&cli.workers, WORKERS), MOST_WORKERS)?,
-            threads: number(THREADS, given(&cli.threads, THREADS), MOST_THREADS)?,
+            bind: cli.bind.as_deref().or(variables.get(BIND)).unwrap_or(DEFAULT_BIND).to_owned(),
+            workers: number(("--workers", cli.workers.as_deref()), (WORKERS, variables.get(WORKERS)), MOST_WORKERS)?,
+            threads: number(("--threads", cli.threads.as_deref()), (THREADS, variables.get(THREADS)), MOST_THREADS)?,
             preload: !cli.no_preload,
             dev: cli.dev,
             stream: cli.stream,
@@ -140,11 +138,17 @@ impl Config {
     }
 }
 
-fn number(name: &'static str, value: Option<String>, most: usize) -> Result<usize, ConfigError> {
-    let Some(value) = value else { return Ok(2) };
+/// What an option or else a variable says, 2 where neither does.
+fn number(
+    option: (&'static str, Option<&str>),
+    variable: (&'static str, Option<&str>),
+    most: usize,
+) -> Result<usize, ConfigError> {
+    let said = [option, variable].into_iter().find_map(|(name, value)| Some((name, value?)));
+    let Some((name, value)) = said else { return Ok(2) };
     match value.trim().parse() {
         Ok(number) if (1..=most).contains(&number) => Ok(number),
-        _ => Err(ConfigError::Number { name, value, most }),
+        _ => Err(ConfigError::Number { name, value: value.to_owned(), most }),
     }
 }
 
@@ -191,8 +195,8 @@ mod tests {
     fn wrong_values_are_named_with_what_they_may_be() {
         for (words, pairs, message) in [
             (&[][..], &[(WORKERS, "two")][..], r#"read WORKERS="two": it may be a whole number from 1 to 256"#),
-            (&["--workers", "0"], &[], r#"read WORKERS="0": it may be a whole number from 1 to 256"#),
-            (&["--threads=-1"], &[], r#"read THREADS="-1": it may be a whole number from 1 to 256"#),
+            (&["--workers", "0"], &[], r#"read --workers="0": it may be a whole number from 1 to 256"#),
+            (&["--threads=-1"], &[], r#"read --threads="-1": it may be a whole number from 1 to 256"#),
         ] {
             assert_eq!(config(words, pairs).unwrap_err(), message);
         }

@@ -45,7 +45,7 @@ impl StartError {
     /// How the program ends with it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => Exit::Misused,
+            Self::Config(_) | Self::Listen(ListenError::Malformed { .. } | ListenError::Activation(_)) => Exit::Misused,
             _ => Exit::Failed,
         }
     }

@@ -20,9 +20,18 @@ const FIRST_DESCRIPTOR: i32 = 3;
 /// Why there is nothing to listen on.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// No address.
+    /// No address at all.
     #[error("listen on {address:?}: it may be HOST:PORT or :PORT, such as 0.0.0.0:8000")]
-    Address {
+    Malformed {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// A host that nobody knows.
+    #[error("listen on {address:?}: its host has no address")]
+    Unknown {
         /// What was given.
         address: String,
         /// What the resolver says.
@@ -63,7 +72,10 @@ pub struct Listener {
 impl Bound {
     /// Takes an address, `HOST:PORT` or `:PORT`.
     pub fn to(address: &str) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::Address { address: address.to_owned(), source };
+        let failed = |source: io::Error| match (source.kind(), address.to_owned()) {
+            (io::ErrorKind::InvalidInput, address) => ListenError::Malformed { address, source },
+            (_, address) => ListenError::Unknown { address, source },
+        };
         let full = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
         let mut last = failed(io::ErrorKind::NotFound.into());
         for candidate in full.to_socket_addrs().map_err(failed)? {
@@ -178,9 +190,10 @@ mod tests {
     #[test]
     fn addresses_are_host_and_port() {
         assert!(Bound::to(":0").is_ok());
-        for address in ["", "8000", "localhost", "127.0.0.1:99999", "no.such.host.invalid:80"] {
-            assert!(matches!(Bound::to(address), Err(ListenError::Address { .. })), "{address}");
+        for address in ["", "8000", "localhost", "127.0.0.1:99999"] {
+            assert!(matches!(Bound::to(address), Err(ListenError::Malformed { .. })), "{address}");
         }
+        assert!(matches!(Bound::to("no.such.host.invalid:80"), Err(ListenError::Unknown { .. })));
     }
 
     #[test]

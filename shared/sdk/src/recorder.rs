@@ -121,8 +121,8 @@ impl Noted {
 }
 
 impl Recorder {
-    /// Starts the client and the thread. The runtime, which must have a timer and outlive the recorder, is where flushes
-    /// are waited for.
+    /// Starts the thread, which builds the client; evaluations are taken note of meanwhile. The runtime, which must have a
+    /// timer and outlive the recorder, is where flushes are waited for.
     pub fn start(
         key: &SdkKey,
         endpoints: &Endpoints,
@@ -132,7 +132,6 @@ impl Recorder {
         let items = Arc::new(RwLock::new(Arc::clone(evaluator)));
         let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
         let (of_worker, key, endpoints) = (Arc::clone(&shared), key.clone(), endpoints.clone());
-        let (report, built) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("flag-events".to_owned()).spawn(move || {
             stand_back();
             let flushes = Flushes::default();
@@ -140,15 +139,16 @@ impl Recorder {
             let client = config::recording(&key, &endpoints, store, REMEMBERED, CAPACITY, &flushes)
                 .and_then(|config| Client::build(config).map_err(|error| ConfigError::Refused(error.to_string())));
             match client {
-                Err(error) => drop(report.send(Err(error))),
                 Ok(client) => {
-                    drop(report.send(Ok(())));
                     Worker { shared: of_worker, client: Arc::new(client), items, runtime, flushes, unflushed: 0 }.run();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no events are sent");
+                    of_worker.end();
                 }
             }
         });
         let thread = thread.map_err(|error| ConfigError::Refused(error.to_string()))?;
-        built.recv().map_err(|_| ConfigError::Refused("its thread ended".to_owned()))??;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -158,6 +158,10 @@ impl Recorder {
         if let Some(last) = queue.notes.last_mut().filter(|last| last.is_like(evaluator, &note)) {
             last.count += 1;
             queue.counts.noted += 1;
+            return;
+        }
+        if queue.is_over {
+            queue.counts.dropped += 1;
             return;
         }
         if queue.notes.len() >= MOST_NOTED {
@@ -206,6 +210,14 @@ impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Nothing is sent any more.
+    fn end(&self) {
+        let mut queue = self.queue();
+        queue.is_over = true;
+        queue.notes.clear();
+        self.changed.notify_all();
+    }
 }
 
 /// Lowers the priority of this thread, and of those that it starts.
@@ -235,9 +247,7 @@ impl Worker {
                 self.flush();
                 self.flushes.wait_for_all();
                 self.client.close();
-                self.shared.queue().is_over = true;
-                self.shared.changed.notify_all();
-                return;
+                return self.shared.end();
             }
         }
     }
