@@ -140,8 +140,10 @@ pub struct AllFlags<'a> {
 impl Serialize for AllFlags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let view = View::new(&self.parsed, self.context);
+        let keys = self.parsed.items().keys(Kind::Flag);
+        self.parsed.decode_flags(&keys);
         let mut flags = serializer.serialize_map(None)?;
-        for key in self.parsed.items().keys(Kind::Flag) {
+        for key in keys {
             match self.parsed.flag(&key) {
                 Some(Entry::Whole(flag)) if self.filter == Filter::Everything || flag.using_environment_id() => {
                     let detail = evaluate(&view, &flag, self.context, None);

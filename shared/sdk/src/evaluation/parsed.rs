@@ -4,8 +4,10 @@
 //! Items are decoded when first asked for; keys that do not exist leave no trace, so that nobody can fill the memory by
 //! asking for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use flagcache_payload::{Items, Kind};
 use launchdarkly_server_sdk_evaluation::{Flag, Segment};
@@ -29,6 +31,12 @@ impl<T> Clone for Entry<T> {
         }
     }
 }
+
+/// So few flags are decoded before a thread has started.
+const WORTH_A_THREAD: usize = 100;
+
+/// More processors than this are left to others.
+const MOST_THREADS: usize = 4;
 
 type Cache<T> = Mutex<HashMap<Box<str>, Entry<T>>>;
 
@@ -105,6 +113,28 @@ impl Parsed {
         self.look_up(&self.segments, Kind::Segment, key, |json| {
             decode::segment(json).map(|segment| segment.map(Members::new))
         })
+    }
+
+    /// Decodes those of the flags that were not decoded yet, on several processors where there are many: it is what the
+    /// first answer of all flags takes longest for.
+    pub(super) fn decode_flags<K: AsRef<str> + Sync>(&self, keys: &[K]) {
+        let known: HashSet<Box<str>> = locked(&self.flags).keys().cloned().collect();
+        let new: Vec<&str> = keys.iter().map(AsRef::as_ref).filter(|key| !known.contains(*key)).collect();
+        if new.len() < WORTH_A_THREAD {
+            return;
+        }
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+        // Neighbours lie in the same block of the table's snapshot, which is opened once.
+        let mut shares = new.chunks(new.len().div_ceil(threads));
+        let decode = |share: &[&str]| share.iter().for_each(|key| drop(self.flag(key)));
+        let own = shares.next().unwrap_or_default();
+        thread::scope(|scope| {
+            for share in shares {
+                // Where no thread can be had, its flags are decoded when they are evaluated.
+                drop(thread::Builder::new().spawn_scoped(scope, move || decode(share)));
+            }
+            decode(own);
+        });
     }
 
     fn look_up<T>(

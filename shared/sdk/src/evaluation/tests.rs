@@ -39,6 +39,26 @@ fn a_flag_has_value_variation_reason_and_version() {
 }
 
 #[test]
+fn many_flags_at_once_are_what_each_is_alone_broken_ones_too() {
+    let key = |number: usize| format!("flag-{number:03}");
+    let flags: serde_json::Map<_, _> = (0..500)
+        .map(|number| {
+            let rest = if number % 7 == 0 { json!({"on": 7}) } else { json!({"on": number % 2 == 0}) };
+            (key(number), flag(number as u64, rest))
+        })
+        .collect();
+    let (evaluator, context) = (Evaluator::new(items(&flags.into(), &json!({}))), context::keyed("k").unwrap());
+    let all = serde_json::to_value(evaluator.all(&context, Filter::Everything, Shape::Values)).unwrap();
+    assert_eq!(all.as_object().unwrap().len(), 500);
+    for number in 0..500 {
+        let alone = evaluator.flag(&key(number), &context).value;
+        assert_eq!(all[key(number)], alone.map_or(Value::Null, |value| json!(value.as_string())), "{number}");
+        assert_eq!(all[key(number)].is_null(), number % 7 == 0);
+    }
+    assert_eq!(evaluator.parsed().decoded(), (500, 0));
+}
+
+#[test]
 fn prerequisites_are_looked_up_where_they_are_needed_alone() {
     let flags = json!({
         "a": flag(1, json!({"key": "a", "prerequisites": [{"key": "b", "variation": 0}]})),
