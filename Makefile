@@ -144,6 +144,12 @@ bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, 
 	cargo build --release --locked $(FUNCTIONS) -p relay-override -p env-sync -p prefork-server
 	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
 
+.PHONY: load
+load: ## Send 2,000 webhooks in a minute to ten stores over DynamoDB Local, and report (installs it)
+	tests/interop/install
+	cargo build --release --locked $(FUNCTIONS)
+	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- load
+
 TARGET ?= payload
 FOR ?= 60
 .PHONY: fuzz

@@ -9,14 +9,17 @@
 //! - `contestant`: a function with a name, and one run of it;
 //! - `sample`: medians and what the kernel says of a process;
 //! - `override_tool`: the command line `rc` beside the tool that it replaces, over Redis;
-//! - `reader`, `store`, `env_sync`, `server`: the rows; `report`: how they are printed.
+//! - `reader`, `store`, `scale`, `env_sync`, `server`: the rows; `report`: how they are printed;
+//! - `load`: many webhooks at a pool of stores.
 
 mod contestant;
 mod env_sync;
+mod load;
 mod override_tool;
 mod reader;
 mod report;
 mod sample;
+mod scale;
 mod server;
 mod store;
 
@@ -39,12 +42,20 @@ struct Arguments {
     /// How many flags the environment has.
     #[arg(long, default_value_t = 1_000)]
     flags: usize,
+    /// At how many flags stores are compared; 16,500 weigh 20 MB.
+    #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000,16500")]
+    sizes: Vec<usize>,
+    /// How many webhooks the stores are loaded with.
+    #[arg(long, default_value_t = 2_000)]
+    webhooks: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum What {
     Reader,
     Store,
+    Scale,
+    Load,
     EnvSync,
     Overrides,
     Server,
@@ -53,6 +64,8 @@ enum What {
 
 /// How long a server is loaded for each figure.
 const SECONDS: u64 = 5;
+/// How many times each step of a growing environment is run.
+const SCALE_ROUNDS: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -77,13 +90,19 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     let emulator = DynamoDbLocal::start(&tools).await?;
-    if arguments.what != What::Store {
-        let report = reader::measure(&tools, &emulator.endpoint(), arguments.flags, arguments.runs).await?;
-        report.print();
+    let endpoint = emulator.endpoint();
+    if matches!(arguments.what, What::Reader | What::All) {
+        reader::measure(&tools, &endpoint, arguments.flags, arguments.runs).await?.print();
     }
-    if arguments.what != What::Reader {
-        let report = store::measure(&tools, &emulator.endpoint(), arguments.flags, arguments.runs).await?;
-        report.print();
+    let stores = store::contestants(&tools);
+    if matches!(arguments.what, What::Store | What::All) {
+        store::measure(&stores, &endpoint, arguments.flags, arguments.runs).await?.print();
+    }
+    if matches!(arguments.what, What::Scale | What::All) {
+        scale::measure(&stores, &endpoint, &arguments.sizes, SCALE_ROUNDS).await?.print();
+    }
+    if matches!(arguments.what, What::Load | What::All) {
+        report::remark(&load::measure(&endpoint, arguments.flags, arguments.webhooks).await?);
     }
     sizes()?.print();
     Ok(())

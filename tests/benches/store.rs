@@ -2,26 +2,23 @@
 
 use crate::contestant::{Contestant, columns};
 use crate::report::Report;
-use crate::sample::{median, peak_resident};
-use anyhow::{Context, Result};
+use crate::sample::median;
+use anyhow::Result;
 use flagcache_tests::binaries::binary;
 use flagcache_tests::generate;
 use flagcache_tests::payload_source::PayloadSource;
-use flagcache_tests::proxy::Proxy;
 use flagcache_tests::table::Table;
 use flagcache_tests::tools::Tools;
-use local::lambda::{Function, FunctionProcess};
+use local::lambda::Function;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SEED: u64 = 1;
 /// Rounds that do not count: the emulator is a JVM, which compiles each of its paths only after many requests.
 const WARM_UP: usize = 8;
-/// How many of the generated flags weigh 10 MB.
-const TEN_MEGABYTES: usize = 8_250;
 
-/// Measures all stores, each over tables of its own.
-pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: usize) -> Result<Report> {
+/// Our store, where it is built, and those of others.
+pub(crate) fn contestants(tools: &Tools) -> Vec<Contestant> {
     let mut contestants = vec![
         Contestant { name: "official Go init", function: tools.official_store() },
         Contestant { name: "predecessor", function: tools.predecessor() },
@@ -29,12 +26,13 @@ pub(crate) async fn measure(tools: &Tools, endpoint: &str, flags: usize, runs: u
     if let Ok(store) = binary("store") {
         contestants.insert(0, Contestant { name: "store", function: Function::new(store) });
     }
-    let mut report = Report::new("Stores", &columns(&contestants));
-    timed(&mut report, &contestants, endpoint, flags, runs).await?;
-    for flags in [flags, flags * 10] {
-        counted(&mut report, &contestants, endpoint, flags).await?;
-    }
-    memory(&mut report, &contestants, endpoint).await?;
+    contestants
+}
+
+/// Measures cold starts of all stores, each over tables of its own.
+pub(crate) async fn measure(contestants: &[Contestant], endpoint: &str, flags: usize, runs: usize) -> Result<Report> {
+    let mut report = Report::new("Stores", &columns(contestants));
+    timed(&mut report, contestants, endpoint, flags, runs).await?;
     Ok(report)
 }
 
@@ -77,66 +75,8 @@ async fn timed(
     Ok(())
 }
 
-/// What a first fill and one changed flag ask of the table.
-async fn counted(report: &mut Report, contestants: &[Contestant], endpoint: &str, flags: usize) -> Result<()> {
-    let before = generate::payload(SEED, flags, flags / 20);
-    let changed = generate::flag_key(SEED, flags / 2);
-    let after = generate::toggled(&before, &changed)?;
-    let proxy = Proxy::start(endpoint).await?;
-    let mut cells = [Vec::new(), Vec::new()];
-    for contestant in contestants {
-        let table = Table::create(endpoint).await?;
-        let source = PayloadSource::start(before.clone()).await?;
-        let placed = contestant.with(table.variables(&proxy.endpoint())).with(source.variables());
-        for (event, cells) in [json!({}), webhook(&after, &changed)?].iter().zip(&mut cells) {
-            placed.cold_start(event).await?;
-            let counts = proxy.take_counts();
-            cells.push(format!("{} / {} / {}", counts.total(), counts.write_units, counts.read_units));
-            source.set(after.clone());
-        }
-        table.call("DeleteTable", json!({})).await?;
-    }
-    let [first, second] = cells;
-    report.row(&format!("first fill of {flags}: requests / write / read units"), first);
-    report.row(&format!("one flag of {flags} changed: requests / write / read units"), second);
-    Ok(())
-}
-
-/// The most memory that a first fill of 10 MB takes, and one change of it.
-async fn memory(report: &mut Report, contestants: &[Contestant], endpoint: &str) -> Result<()> {
-    let payload = generate::payload(SEED, TEN_MEGABYTES, 0);
-    let changed = generate::flag_key(SEED, 0);
-    let after = generate::toggled(&payload, &changed)?;
-    let mut peaks = [Vec::new(), Vec::new()];
-    let mut times = Vec::new();
-    for contestant in contestants {
-        let table = Table::create(endpoint).await?;
-        let source = PayloadSource::start(payload.clone()).await?;
-        let placed = contestant.with(table.variables(endpoint)).with(source.variables());
-        let began = Instant::now();
-        peaks[0].push(peak(&placed, &json!({})).await?);
-        times.push(began.elapsed());
-        source.set(after.clone());
-        peaks[1].push(peak(&placed, &webhook(&after, &changed)?).await?);
-        table.call("DeleteTable", json!({})).await?;
-    }
-    let megabytes = crate::report::megabytes(payload.len() as u64);
-    report.times(&format!("first fill of {megabytes}, once"), &times);
-    report.sizes(&format!("peak resident, first fill of {megabytes}"), &peaks[0]);
-    report.sizes("peak resident, one flag of it changed", &peaks[1]);
-    Ok(())
-}
-
-async fn peak(contestant: &Contestant, event: &Value) -> Result<u64> {
-    let process: FunctionProcess = contestant.start().await?;
-    process.invoke_raw(event.to_string()).await.with_context(|| contestant.failure(&process))?;
-    let peak = peak_resident(process.pid())?;
-    process.kill().await;
-    Ok(peak)
-}
-
 /// The event of LaunchDarkly's webhook for a changed flag, as an HTTP API sends it on.
-fn webhook(payload: &str, flag: &str) -> Result<Value> {
+pub(crate) fn webhook(payload: &str, flag: &str) -> Result<Value> {
     let payload: Value = serde_json::from_str(payload)?;
     let entry = json!({
         "kind": "flag",

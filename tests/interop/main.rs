@@ -9,11 +9,15 @@
 //!
 //! - `agreement`: what "the same answer" means;
 //! - `overrides`: flags that `rc` overrides in Redis, as the Go and Python SDKs see them; and the drill;
+//! - `load`: many webhooks at once;
+//! - `storm`: stores that are killed while table and LaunchDarkly misbehave;
 //! - `stage`: the emulator, the payload, the functions.
 
 mod agreement;
+mod load;
 mod overrides;
 mod stage;
+mod storm;
 
 use agreement::Disagreements;
 use anyhow::Result;

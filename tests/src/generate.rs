@@ -50,10 +50,17 @@ pub fn contexts(seed: u64, count: usize) -> Vec<Value> {
 /// The payload with one flag switched the other way and its version one higher; every other item
 /// is as it was. Unchanged where there is no such flag.
 pub fn toggled(payload: &str, flag: &str) -> serde_json::Result<String> {
+    all_toggled(payload, &[flag.to_owned()])
+}
+
+/// The same with several flags.
+pub fn all_toggled(payload: &str, flags: &[String]) -> serde_json::Result<String> {
     let mut payload: Value = serde_json::from_str(payload)?;
-    if let Some(flag) = payload["flags"].get_mut(flag) {
-        flag["on"] = json!(flag["on"] != true);
-        flag["version"] = json!(flag["version"].as_u64().unwrap_or_default() + 1);
+    for flag in flags {
+        if let Some(flag) = payload["flags"].get_mut(flag) {
+            flag["on"] = json!(flag["on"] != true);
+            flag["version"] = json!(flag["version"].as_u64().unwrap_or_default() + 1);
+        }
     }
     Ok(as_sent(&payload))
 }

@@ -5,6 +5,7 @@ pub mod contents;
 pub mod dynamodb_local;
 pub mod gateway;
 pub mod generate;
+pub mod load;
 pub mod local_up;
 mod loopback;
 pub mod override_tool;

@@ -15,20 +15,24 @@ pub struct PayloadSource {
     current: Arc<Mutex<Current>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Current {
     payload: Bytes,
     number: usize,
+    requests: (u32, u32),
 }
 
 impl PayloadSource {
     /// Serves `payload` on a free port.
     pub async fn start(payload: String) -> io::Result<Self> {
-        let current = Arc::new(Mutex::new(Current { payload: payload.into(), number: 0 }));
+        let current = Arc::new(Mutex::new(Current { payload: payload.into(), ..Current::default() }));
         let state = Arc::clone(&current);
         let server = Server::start(move |request| {
-            let now = state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            async move { Ok(answer(&request, now)) }
+            let mut current = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = answer(&request, &current);
+            current.requests.0 += 1;
+            current.requests.1 += u32::from(answer.status == StatusCode::NOT_MODIFIED);
+            async move { Ok(answer) }
         })
         .await?;
         Ok(Self { server, current })
@@ -37,7 +41,12 @@ impl PayloadSource {
     /// Serves another payload from now on.
     pub fn set(&self, payload: String) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Current { payload: payload.into(), number: current.number + 1 };
+        *current = Current { payload: payload.into(), number: current.number + 1, ..*current };
+    }
+
+    /// How many requests there were, and how many of them were answered with 304.
+    pub fn requests(&self) -> (u32, u32) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).requests
     }
 
     /// The variables by which programs find it.
@@ -49,13 +58,14 @@ impl PayloadSource {
     }
 }
 
-fn answer(request: &Request, now: Current) -> Answer {
+fn answer(request: &Request, now: &Current) -> Answer {
     let etag = format!("\"{}\"", now.number);
     let known = request.headers.get(header::IF_NONE_MATCH).is_some_and(|known| *known == etag);
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // Digits between quotes are always a valid header value.
     headers.extend(HeaderValue::try_from(etag).map(|etag| (header::ETAG, etag)));
-    let (status, body) = if known { (StatusCode::NOT_MODIFIED, Bytes::new()) } else { (StatusCode::OK, now.payload) };
+    let (status, body) =
+        if known { (StatusCode::NOT_MODIFIED, Bytes::new()) } else { (StatusCode::OK, now.payload.clone()) };
     Answer { status, headers, body }
 }

@@ -7,6 +7,7 @@
 
 mod counts;
 mod fault;
+mod half;
 mod item;
 mod units;
 
@@ -17,6 +18,7 @@ pub use item::item_size;
 use crate::loopback::{self, Answer, Server};
 use counts::Charge;
 use fault::Faults;
+use half::halved;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 use std::io;
@@ -119,7 +121,19 @@ impl Shared {
                 tokio::time::sleep(time).await;
                 self.pass(&operation, &request, body).await
             }
+            Some(Misbehaviour::TakeHalf) => self.take_half(&operation, request, body).await,
         }
+    }
+
+    async fn take_half(&self, operation: &str, mut request: loopback::Request, body: Value) -> io::Result<Answer> {
+        let Some(half) = halved(operation, &body) else { return self.pass(operation, &request, body).await };
+        request.body = half.taken.to_string().into();
+        let answer = self.pass(operation, &request, half.taken).await?;
+        let mut reply: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status.is_success() {
+            reply[half.field] = half.rest;
+        }
+        Ok(canned(answer.status, &reply))
     }
 
     async fn pass(&self, operation: &str, request: &loopback::Request, mut body: Value) -> io::Result<Answer> {
@@ -247,6 +261,21 @@ mod tests {
 
         assert_eq!(table.items().await?, [item(10)]);
         assert_eq!(proxy.behave(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn half_a_batch_takes_effect_and_the_rest_is_left_over() -> Result<()> {
+        let (_database, proxy, table) = table_behind_proxy().await?;
+        proxy.inject(Fault::once(Misbehaviour::TakeHalf).at("BatchWriteItem"));
+        let mut other = item(10);
+        other["key"] = json!({"S": "b"});
+        let puts = json!([{"PutRequest": {"Item": item(10)}}, {"PutRequest": {"Item": other}}]);
+
+        let answer = table.call("BatchWriteItem", json!({"RequestItems": {table.name(): puts}})).await?;
+
+        assert_eq!(answer["UnprocessedItems"][table.name()], json!([puts[1]]));
+        assert_eq!(table.items().await?, [item(10)]);
         Ok(())
     }
 

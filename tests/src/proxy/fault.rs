@@ -30,6 +30,8 @@ pub enum Misbehaviour {
     LoseAnswer,
     /// It is passed on after this time.
     Delay(Duration),
+    /// Of a batch only the first half is passed on, and the rest answered as unprocessed; others are passed on whole.
+    TakeHalf,
 }
 
 impl Misbehaviour {
