@@ -1,8 +1,10 @@
 //! Analytics events: what was evaluated, delivered by the SDK a few seconds later and at the end.
 //!
-//! Nothing here is in the way of a write. The SDK's buffer is small, so what `--all` evaluates goes in portions; what
-//! cannot be delivered in time is the SDK's to drop.
+//! Nothing here is in the way of a write. A delivery has each flag once, with its value of that moment: a storm evaluates
+//! the same few again and again, and what they were in between no program has seen. The SDK's buffer is small, so what
+//! `--all` evaluates goes in portions; what cannot be delivered in time is the SDK's to drop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,14 +21,11 @@ pub const GATHERING: Duration = Duration::from_secs(5);
 /// How many fit the SDK's buffer beside what belongs to them.
 const PORTION: usize = 400;
 
-/// More than this is not remembered; a storm evaluates the same few flags again and again.
-const CAPACITY: usize = 10_000;
-
 /// Gathers evaluations and has them delivered.
 pub struct Analytics {
     events: Option<Arc<Events>>,
     context: Context,
-    gathered: Vec<String>,
+    gathered: BTreeSet<String>,
     delivery: Option<JoinHandle<()>>,
 }
 
@@ -37,7 +36,7 @@ impl Analytics {
         Self {
             events: settings.events.then(events),
             context: settings.context.clone(),
-            gathered: Vec::new(),
+            gathered: BTreeSet::new(),
             delivery: None,
         }
     }
@@ -45,8 +44,7 @@ impl Analytics {
     /// Takes note of evaluated flags.
     pub fn note(&mut self, flags: Vec<String>) {
         if self.events.is_some() {
-            let room = CAPACITY.saturating_sub(self.gathered.len());
-            self.gathered.extend(flags.into_iter().take(room));
+            self.gathered.extend(flags);
         }
     }
 
@@ -60,7 +58,7 @@ impl Analytics {
         let is_busy = self.delivery.as_ref().is_some_and(|delivery| !delivery.is_finished());
         let Some(events) = self.events.as_ref().filter(|_| !is_busy) else { return };
         let (events, flags, context) = (Arc::clone(events), std::mem::take(&mut self.gathered), self.context.clone());
-        self.delivery = Some(tokio::spawn(async move { deliver(&events, &flags, &context, GATHERING).await }));
+        self.delivery = Some(tokio::spawn(async move { deliver(&events, flags, &context, GATHERING).await }));
     }
 
     /// Delivers the rest, within this time.
@@ -71,7 +69,7 @@ impl Analytics {
                 // Its task can only end.
                 let _ = delivery.await;
             }
-            deliver(&events, &self.gathered, &self.context, within).await;
+            deliver(&events, self.gathered, &self.context, within).await;
         };
         if tokio::time::timeout(within, rest).await.is_err() {
             tracing::debug!("the last events could not be delivered in time");
@@ -79,11 +77,12 @@ impl Analytics {
     }
 }
 
-async fn deliver(events: &Events, flags: &[String], context: &Context, within: Duration) {
-    for portion in flags.chunks(PORTION) {
-        for flag in portion {
+async fn deliver(events: &Events, flags: BTreeSet<String>, context: &Context, within: Duration) {
+    let mut flags = flags.into_iter().peekable();
+    while flags.peek().is_some() {
+        for flag in flags.by_ref().take(PORTION) {
             let default = Some(serde_json::Value::String(String::new()));
-            events.record(Evaluated { context: context.clone(), flag: flag.clone(), default, with_reason: false });
+            events.record(Evaluated { context: context.clone(), flag, default, with_reason: false });
         }
         match events.deliver(within).await {
             Delivery::Nothing | Delivery::Done(_) => {}

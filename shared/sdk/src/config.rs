@@ -37,6 +37,19 @@ const STREAM_SILENCE: Duration = Duration::from_mins(5);
 /// How many events the SDK takes in at once unless told otherwise, its own default.
 const EVENTS_CAPACITY: usize = 500;
 
+/// How often the SDK sends what it took in, its own default.
+const FLUSHED_EVERY: Duration = Duration::from_secs(5);
+
+/// The same where every delivery is asked for: an idle process need not wake up for it.
+const SELDOM: Duration = Duration::from_hours(24);
+
+/// How the SDK keeps events.
+#[derive(Clone, Copy)]
+struct Buffer {
+    capacity: usize,
+    flushed_every: Duration,
+}
+
 /// How long a connection to the stream may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -128,7 +141,8 @@ impl Default for Endpoints {
     }
 }
 
-/// The SDK reads flags from a store and gets none from LaunchDarkly. It caches nothing: the store is memory.
+/// The SDK reads flags from a store and gets none from LaunchDarkly. It caches nothing: the store is memory. Events are
+/// sent when a flush is asked for.
 pub fn daemon(
     key: &SdkKey,
     endpoints: &Endpoints,
@@ -137,7 +151,8 @@ pub fn daemon(
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.no_caching();
-    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events.then_some(EVENTS_CAPACITY))
+    let events = events.then_some(Buffer { capacity: EVENTS_CAPACITY, flushed_every: SELDOM });
+    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events)
 }
 
 /// The SDK reads flags from a store as in [`daemon`], may remember each for `remembered`, takes in up to `capacity`
@@ -180,7 +195,7 @@ pub fn streaming(
     } else {
         builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_http())?))
     };
-    build(builder, endpoints, events.then_some(EVENTS_CAPACITY))
+    build(builder, endpoints, events.then_some(Buffer { capacity: EVENTS_CAPACITY, flushed_every: FLUSHED_EVERY }))
 }
 
 /// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. The connection tells how the stream stands; no event
@@ -230,17 +245,21 @@ fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {
     ConfigBuilder::new(key.expose()).service_endpoints(&services)
 }
 
-/// With events where there is a capacity for them.
-fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<usize>) -> Result<Config, ConfigError> {
+/// With events where there is a buffer for them.
+fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<Buffer>) -> Result<Config, ConfigError> {
     let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
     let builder = match (events, endpoints.events.is_encrypted()) {
         (None, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
-        (Some(capacity), true) => builder.event_processor(
-            EventProcessorBuilder::new().capacity(capacity).transport(transport(bounded.build_https())?),
-        ),
-        (Some(capacity), false) => builder.event_processor(
-            EventProcessorBuilder::new().capacity(capacity).transport(transport(bounded.build_http())?),
-        ),
+        (Some(Buffer { capacity, flushed_every }), true) => {
+            let mut events = EventProcessorBuilder::new();
+            events.capacity(capacity).flush_interval(flushed_every).transport(transport(bounded.build_https())?);
+            builder.event_processor(&events)
+        }
+        (Some(Buffer { capacity, flushed_every }), false) => {
+            let mut events = EventProcessorBuilder::new();
+            events.capacity(capacity).flush_interval(flushed_every).transport(transport(bounded.build_http())?);
+            builder.event_processor(&events)
+        }
     };
     builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
 }

@@ -35,13 +35,15 @@ fn copy_at(path: &Path, text: &[u8], stamp: &str) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Deletes all copies but the newest. What is not one of ours by its name stays.
-pub(super) fn prune(path: &Path, keep: usize) {
+/// Deletes all copies but the newest, of which the one just made is the newest, though the clock was set back. What is
+/// not one of ours by its name stays.
+pub(super) fn prune(path: &Path, made: &Path, keep: usize) {
     let Some(name) = path.file_name() else { return };
     let entries = fs::read_dir(directory(path)).into_iter().flatten().flatten();
     let mut copies: Vec<_> =
         entries.filter_map(|entry| age(name, &entry.file_name()).map(|age| (age, entry.path()))).collect();
-    copies.sort_unstable();
+    let made = made.file_name();
+    copies.sort_unstable_by(|one, other| (one.1.file_name() == made, one).cmp(&(other.1.file_name() == made, other)));
     let old = copies.len().saturating_sub(keep);
     for (_, copy) in copies.into_iter().take(old) {
         if let Err(error) = fs::remove_file(&copy) {
@@ -91,10 +93,13 @@ mod tests {
         for name in all {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        prune(&path, 2);
+        prune(&path, Path::new(".env.20260102-030405-11"), 2);
         let is_there = |name: &str| folder.path().join(name).exists();
         assert!(others.iter().all(|name| is_there(name)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), others.len() + 2);
         assert!(is_there(".env.20260102-030405-10") && is_there(".env.20260102-030405-11"));
+        fs::write(folder.path().join(".env.20260101-000000"), "").unwrap();
+        prune(&path, &folder.path().join(".env.20260101-000000"), 1);
+        assert!(is_there(".env.20260101-000000") && !is_there(".env.20260102-030405-11"), "the clock was set back");
     }
 }

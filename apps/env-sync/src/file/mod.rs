@@ -132,8 +132,8 @@ fn write(settings: &FileSettings, path: &Path, look: &Look, edited: Edited) -> R
         }
     }
     applied.in_place = replacement.commit(path, &look.text, &edited.text, settings.mode).map_err(failed)?;
-    if let (Some(keep), Some(_)) = (settings.keep_backups, &applied.backup) {
-        backup::prune(path, keep);
+    if let (Some(keep), Some(made)) = (settings.keep_backups, &applied.backup) {
+        backup::prune(path, made, keep);
     }
     Ok(Some(applied))
 }
