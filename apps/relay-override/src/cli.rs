@@ -102,9 +102,13 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
 
-    /// Print the man page
-    #[command(after_help = "Example:\n  rc man > /usr/local/share/man/man1/rc.1")]
-    Man,
+    /// Print the man page, or write it and one for each command into a folder
+    #[command(after_help = "Example:\n  rc man --folder /usr/local/share/man/man1")]
+    Man {
+        /// Where to write them: rc.1, rc-update-redis.1, …
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// `rc update-redis`.

@@ -11,7 +11,7 @@ mod inspect;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use tokio::sync::Mutex;
 
 use crate::change::FlagName;
@@ -23,6 +23,9 @@ pub use inspect::Inspection;
 
 /// Writes by others that an edit outlasts.
 const ATTEMPTS: usize = 50;
+
+/// Servers of a cluster that are gone to for one answer.
+const REDIRECTIONS: usize = 3;
 
 /// What stands before `:features`, with `{project}` and `{environment}` to be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +80,12 @@ impl RedisStore {
         StoreError::Unreachable(text.into())
     }
 
-    /// Reads one field; follows the server of a cluster that knows better.
-    async fn get(&self, hash: &str, field: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        for _ in 0..3 {
+    /// Asks for something that lies in one key; follows the server of a cluster that knows better.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        for _ in 0..REDIRECTIONS {
             let mut connection = self.connection().await?;
-            let answer = redis::cmd("HGET").arg(hash).arg(field).query_async(&mut connection).await;
-            match answer {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => self.follow(&error).await?,
+            match command.query_async(&mut connection).await {
+                Err(error) if is_moved(&error) => self.follow(&error).await?,
                 answer => return answer.map_err(before_writing),
             }
         }
@@ -98,6 +100,7 @@ impl RedisStore {
         Ok(())
     }
 
+    /// Nothing where somebody else wrote, or another server of the cluster has the hash.
     async fn attempt(&self, hash: &str, flag: &str, edit: &impl Edit) -> Result<Option<Edited>, StoreError> {
         let mut connection = self.connection().await?;
         let watched: Result<(Option<Vec<u8>>,), RedisError> = redis::pipe()
@@ -109,7 +112,14 @@ impl RedisStore {
             .arg(flag)
             .query_async(&mut connection)
             .await;
-        let (before,) = watched.map_err(before_writing)?;
+        let (before,) = match watched {
+            Err(error) if is_moved(&error) => {
+                // The error of several commands at once does not say where to.
+                self.ask::<Option<Vec<u8>>>(redis::cmd("HGET").arg(hash).arg(flag)).await?;
+                return Ok(None);
+            }
+            watched => watched.map_err(before_writing)?,
+        };
         let before = before.map(flag_json::text).transpose()?;
         let after = before.as_deref().map(edit).transpose()?.flatten();
         let (Some(before), Some(after)) = (&before, after) else {
@@ -134,7 +144,8 @@ impl Store for RedisStore {
     }
 
     async fn read(&self, flag: &FlagName) -> Result<Option<String>, StoreError> {
-        let found = self.get(&self.prefix.hash_key(flag), &flag.flag).await?;
+        let found: Option<Vec<u8>> =
+            self.ask(redis::cmd("HGET").arg(self.prefix.hash_key(flag)).arg(&flag.flag)).await?;
         Ok(found.map(flag_json::text).transpose()?)
     }
 
@@ -149,10 +160,16 @@ impl Store for RedisStore {
     }
 }
 
+fn is_moved(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+}
+
 /// An error at a moment when nothing can have been written.
 fn before_writing(error: RedisError) -> StoreError {
     match error.kind() {
         ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => refused(&error),
+        // The handshake is over for us by the time that the server looks for our certificate (TLS 1.3).
+        _ if error.to_string().contains("CertificateRequired") => refused(&error),
         _ => StoreError::Unreachable(Box::new(error)),
     }
 }
@@ -170,6 +187,8 @@ fn refused(error: &RedisError) -> StoreError {
         "; name its primary in REDIS_HOSTS instead"
     } else if text.contains("NOAUTH") || text.contains("WRONGPASS") || error.kind() == ErrorKind::AuthenticationFailed {
         "; check user and password (in the URL, REDIS_USERNAME, REDIS_PASSWORD or REDIS_PASSWORD_FILE)"
+    } else if text.contains("CertificateRequired") {
+        "; set REDIS_CLIENT_CERT_FILE and REDIS_CLIENT_KEY_FILE"
     } else if text.contains("NOPERM") || text.contains("permission") {
         "; the user needs HGET, HSET, WATCH, UNWATCH, MULTI and EXEC"
     } else {

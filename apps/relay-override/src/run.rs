@@ -5,7 +5,7 @@
 //! playback reads, and costs no TLS set-up where no host wants TLS.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -40,6 +40,11 @@ pub enum RunError {
          table); set either in the environment or in `.env`"
     )]
     NoStores,
+    /// The journal cannot be written before an override.
+    #[error(
+        "nothing is changed, because it could not be recorded; mend this, or name another folder with --replay-dir"
+    )]
+    NotRecorded(#[source] JournalError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -49,6 +54,9 @@ pub enum RunError {
     /// The configuration was not written.
     #[error(transparent)]
     RelayConfig(#[from] RelayConfigError),
+    /// The manual was not written.
+    #[error("write man pages into {0:?}")]
+    Manual(PathBuf, #[source] io::Error),
     /// The journal holds nothing of this flag.
     #[error(transparent)]
     Revert(#[from] revert::RevertError),
@@ -61,7 +69,7 @@ impl RunError {
             Self::Environment(_) | Self::Hosts(_) | Self::DynamoDb(_) | Self::NoStores => Exit::Misused,
             Self::LaunchDarkly(error) => error.exit(),
             Self::RelayConfig(error) => error.exit(),
-            Self::Journal(_) | Self::Revert(_) => Exit::Failed,
+            Self::NotRecorded(_) | Self::Journal(_) | Self::Revert(_) | Self::Manual(..) => Exit::Failed,
         }
     }
 }
@@ -75,12 +83,14 @@ pub async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>)
         Command::UpdateRedis(arguments) => {
             let stores = redis_stores(&arguments.redis, &arguments.wait, environment)?;
             let journal = Journal::new(arguments.journal.replay_dir);
-            Ok(update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await?)
+            let ran = update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await;
+            ran.map_err(RunError::NotRecorded)
         }
         Command::UpdateDynamodb(arguments) => {
             let stores = [dynamodb_store(&arguments.dynamodb, &arguments.wait, environment).await?];
             let journal = Journal::new(arguments.journal.replay_dir);
-            Ok(update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await?)
+            let ran = update::run(&arguments.change.into(), &stores, &journal, arguments.dry_run, console).await;
+            ran.map_err(RunError::NotRecorded)
         }
         Command::Playback(arguments) => {
             let launchdarkly = LaunchDarkly::new(environment)?;
@@ -117,8 +127,13 @@ pub async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>)
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "rc", out);
             Ok(())
         })),
-        Command::Man => {
+        Command::Man { folder: None } => {
             Ok(print(console, |out| clap_mangen::Man::new(<Cli as clap::CommandFactory>::command()).render(out)))
+        }
+        Command::Man { folder: Some(folder) } => {
+            let written = clap_mangen::generate_to(<Cli as clap::CommandFactory>::command(), &folder);
+            written.map_err(|error| RunError::Manual(folder, error))?;
+            Ok(Exit::Done)
         }
     }
 }

@@ -14,6 +14,7 @@ mod report;
 
 use std::time::Instant;
 
+use flagcache_program::one_line;
 use futures::future::join_all;
 
 use crate::change::Change;
@@ -42,25 +43,32 @@ pub async fn run<S: Store>(
     let resolved = plan::resolved(change, texts.iter().filter_map(|text| text.as_ref().ok()?.as_deref()));
     let change = resolved.as_ref().unwrap_or(change);
     let seen = texts.into_iter().map(|text| plan::seen(text, change, resolved.as_ref().err())).collect();
-    let outcomes = if is_dry_run { as_planned(seen) } else { carry_out(change, stores, journal, seen).await? };
+    let (outcomes, left_behind) =
+        if is_dry_run { (as_planned(seen), Ok(())) } else { carry_out(change, stores, journal, seen).await? };
     tracing::debug!(duration_ms = start.elapsed().as_millis(), hosts = stores.len(), "overridden");
     let names: Vec<_> = stores.iter().map(Store::name).collect();
-    Ok(report::print(change, &names, &outcomes, is_dry_run, console))
+    let exit = report::print(change, &names, &outcomes, is_dry_run, console);
+    if let Err(error) = left_behind {
+        console.remark(format_args!("the record is not up to date: {}", one_line(&error)));
+        return Ok(Exit::Failed);
+    }
+    Ok(exit)
 }
 
 fn as_planned(seen: Vec<Seen>) -> Vec<Outcome> {
     seen.into_iter().map(Outcome::planned).collect()
 }
 
+/// What became of each host, and whether the record says so. An error only where no host was touched.
 async fn carry_out<S: Store>(
     change: &Change,
     stores: &[S],
     journal: &Journal,
     seen: Vec<Seen>,
-) -> Result<Vec<Outcome>, JournalError> {
+) -> Result<(Vec<Outcome>, Result<(), JournalError>), JournalError> {
     let planned: Record = plan::record(stores.iter().map(Store::name).zip(&seen));
     if planned.hosts.is_empty() {
-        return Ok(as_planned(seen));
+        return Ok((as_planned(seen), Ok(())));
     }
     let entry = Recorded::begin(change, journal, planned)?;
     let outcomes = join_all(stores.iter().zip(seen).map(|(store, seen)| async {
@@ -71,8 +79,8 @@ async fn carry_out<S: Store>(
     }))
     .await;
     let taken = plan::taken(stores.iter().map(Store::name).zip(&outcomes), &entry.planned);
-    entry.end(journal, &taken)?;
-    Ok(outcomes)
+    let ended = entry.end(journal, &taken);
+    Ok((outcomes, ended))
 }
 
 async fn override_flag<S: Store>(store: &S, change: &Change) -> Outcome {

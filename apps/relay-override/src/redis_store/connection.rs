@@ -38,7 +38,8 @@ pub(super) async fn connect_elsewhere(
     moved: &RedisError,
     timeout: Duration,
 ) -> RedisResult<MultiplexedConnection> {
-    let (Route::Direct(info), Some((name, port))) = (&host.route, moved.redirect_node()) else {
+    let node = moved.redirect_node().and_then(|(node, _slot)| node_address(node));
+    let (Route::Direct(info), Some((name, port))) = (&host.route, node) else {
         return Err((ErrorKind::InvalidClientConfig, "the server's redirection cannot be followed").into());
     };
     let mut address = info.addr().clone();
@@ -54,6 +55,12 @@ pub(super) async fn connect_elsewhere(
     open(host, info.clone().set_addr(address), timeout).await
 }
 
+/// Host and port of `HOST:PORT`, as a server of a cluster names another; the host may be empty, for its own.
+fn node_address(node: &str) -> Option<(&str, u16)> {
+    let (host, port) = node.rsplit_once(':')?;
+    Some((host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?))
+}
+
 async fn open(host: &Host, info: ConnectionInfo, timeout: Duration) -> RedisResult<MultiplexedConnection> {
     let client = match &host.tls {
         Some(certificates) if host.is_tls() => Client::build_with_tls(info, certificates.clone())?,
@@ -61,4 +68,24 @@ async fn open(host: &Host, info: ConnectionInfo, timeout: Duration) -> RedisResu
     };
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
     client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_address_ends_in_its_port() {
+        for (node, expected) in [
+            ("127.0.0.1:7001", Some(("127.0.0.1", 7001))),
+            (":7001", Some(("", 7001))),
+            ("2001:db8::1:7001", Some(("2001:db8::1", 7001))),
+            ("[2001:db8::1]:7001", Some(("2001:db8::1", 7001))),
+            ("redis-2.example:7001", Some(("redis-2.example", 7001))),
+            ("redis-2.example", None),
+            ("redis-2.example:99999", None),
+        ] {
+            assert_eq!(node_address(node), expected, "{node}");
+        }
+    }
 }

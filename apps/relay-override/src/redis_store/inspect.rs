@@ -40,11 +40,11 @@ impl RedisStore {
     /// # Errors
     /// Where it cannot be reached, or refuses.
     pub async fn environment(&self, project: &str, environment: &str) -> Result<(u64, bool), StoreError> {
-        let mut connection = self.connection().await?;
         let prefix = self.prefix.of(project, environment);
-        let mut pipe = redis::pipe();
-        pipe.cmd("HLEN").arg(format!("{prefix}:features")).cmd("EXISTS").arg(format!("{prefix}:$inited"));
-        pipe.query_async(&mut connection).await.map_err(before_writing)
+        // One after the other: in a cluster the two keys may lie on two servers.
+        let flags = self.ask(redis::cmd("HLEN").arg(format!("{prefix}:features"))).await?;
+        let is_filled = self.ask(redis::cmd("EXISTS").arg(format!("{prefix}:$inited"))).await?;
+        Ok((flags, is_filled))
     }
 }
 

@@ -120,6 +120,13 @@ async fn help_completions_and_the_man_page_are_there() {
         let (code, out, err) = stage.run(line).await;
         assert!(code == 0 && out.contains(expected), "{line}: {out}{err}");
     }
+    assert_eq!(stage.run("man --folder .").await, (0, String::new(), String::new()));
+    for (page, expected) in [("rc.1", "update\\-redis(1)"), ("rc-update-redis.1", "\\-\\-variation")] {
+        let text = std::fs::read_to_string(stage.path(page)).unwrap();
+        assert!(text.contains(expected), "{page}: {text}");
+    }
+    let (code, _, err) = stage.run("man --folder no/where").await;
+    assert!(code == 1 && err.starts_with("rc: write man pages into \"no/where\": No such file"), "{err}");
     assert_eq!(stage.run("").await.0, 2);
     assert_eq!(stage.run("nonsense").await.0, 2);
 }

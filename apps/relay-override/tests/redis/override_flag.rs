@@ -201,7 +201,7 @@ fn a_dry_run_touches_nothing() {
 
 #[test]
 fn tls_trusts_the_authority_that_it_is_told_and_no_other() {
-    let (server, folder) = Server::with_tls();
+    let (server, folder) = Server::with_tls(&[]);
     let socket = format!("unix://{}", folder.path().join("socket").display());
     let mut connection = redis::Client::open(socket.as_str()).unwrap().get_connection().unwrap();
     redis::cmd("HSET").arg("ld:p:e:features").arg("f").arg(flag(false, 1)).exec(&mut connection).unwrap();
@@ -214,6 +214,70 @@ fn tls_trusts_the_authority_that_it_is_told_and_no_other() {
     let ran = stage.with("REDIS_HOSTS", &format!("rediss://127.0.0.1:{}", server.port)).run(OFF);
     assert!(ran.code == 1 && ran.out.contains("unreachable: "), "{ran:?}");
     assert_eq!(Stage::new(&[&socket]).run(OFF).code, 0);
+}
+
+#[test]
+fn a_certificate_is_shown_to_a_server_that_asks_for_one_with_user_and_password() {
+    let users = ["--user", "default", "off", "--user", "app", "on", ">s3cret", "~ld:*", "+@all"];
+    let (server, folder) = Server::with_tls(&[&["--tls-auth-clients", "yes"][..], &users].concat());
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let socket = format!("redis+unix://{}?user=app&pass=s3cret", file("socket"));
+    let mut connection = redis::Client::open(socket).unwrap().get_connection().unwrap();
+    redis::cmd("HSET").arg("ld:p:e:features").arg("f").arg(flag(false, 1)).exec(&mut connection).unwrap();
+    let stage = || {
+        let address = format!("rediss://app@localhost:{}", server.port);
+        Stage::new(&[&address]).with("REDIS_PASSWORD", "s3cret").with("REDIS_CA_FILE", &file("ca.pem"))
+    };
+    let ran = stage().run(ON);
+    assert!(
+        ran.code == 1 && ran.out.contains("refused: ") && ran.out.contains("set REDIS_CLIENT_CERT_FILE and"),
+        "{ran:?}"
+    );
+    let with_certificate = || {
+        let stage = stage().with("REDIS_CLIENT_CERT_FILE", &file("client.pem"));
+        stage.with("REDIS_CLIENT_KEY_FILE", &file("client-key.pem"))
+    };
+    let ran = with_certificate().run(&format!("{ON} -v DEBUG"));
+    assert_eq!((ran.code, ran.out.as_str()), (0, format!("localhost:{}  updated v1 → v2\n", server.port).as_str()));
+    assert!(!format!("{ran:?}").contains("s3cret"));
+    let ran = with_certificate().with("REDIS_PASSWORD", "wr0ng").run(ON);
+    assert!(ran.code == 1 && ran.out.contains("check user and password"), "{ran:?}");
+    let ran = stage().with("REDIS_CLIENT_CERT_FILE", &file("client.pem")).run(ON);
+    assert!(ran.code == 2 && ran.err.contains("REDIS_CLIENT_KEY_FILE is not"), "{ran:?}");
+    for (name, content) in [("REDIS_CLIENT_KEY_FILE", "no key"), ("REDIS_CLIENT_CERT_FILE", "")] {
+        std::fs::write(file("broken"), content).unwrap();
+        let ran = with_certificate().with(name, &file("broken")).run(ON);
+        assert!(ran.code == 1 && ran.out.contains("unreachable: "), "{ran:?}");
+    }
+}
+
+#[test]
+fn any_server_of_a_cluster_leads_to_the_one_that_has_the_flag() {
+    let servers = Server::cluster();
+    let owner = Server::owner(&servers);
+    servers[owner].put("f", &flag(false, 1));
+    let addresses = servers.each_ref().map(Server::address);
+    let stage = Stage::new(&[&addresses[(owner + 1) % 3]]);
+    let ran = stage.run(ON);
+    assert_eq!((ran.code, ran.out), (0, format!("{}  updated v1 → v2\n", addresses[(owner + 1) % 3])), "{}", ran.err);
+    assert_eq!(servers[owner].get("f"), Some(flag(true, 2)));
+    let ran = stage.run("status");
+    assert!(ran.code == 0 && ran.out.contains("on v2\n"), "{ran:?}");
+    let ran = stage.run("revert --all");
+    assert!(ran.code == 0 && ran.out.contains("reverted v2 → v1"), "{ran:?}");
+    assert_eq!(servers[owner].get("f"), Some(flag(false, 1)));
+    let ran = stage.run("doctor -p p -e e");
+    assert!(ran.code == 0 && ran.out.contains("1 flags of p/e, but `$inited` is missing"), "{ran:?}");
+
+    // All of them are one place, which is raised once.
+    let stage = Stage::new(&addresses.each_ref().map(String::as_str));
+    let ran = stage.run(ON);
+    assert!(ran.code == 0 && ran.out.matches("updated v1 → v2").count() == 1, "{ran:?}");
+    assert_eq!(ran.out.matches("unchanged (v2)").count(), 2, "{ran:?}");
+    assert_eq!((servers[owner].get("f"), stage.pending().len()), (Some(flag(true, 2)), 1));
+    let ran = stage.run("revert --all");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((servers[owner].get("f"), stage.pending().len()), (Some(flag(false, 1)), 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 pub(crate) struct Server {
     process: Child,
@@ -29,9 +29,9 @@ impl Server {
         panic!("no redis-server starts; is it installed?");
     }
 
-    /// Starts one that speaks TLS only, and gives the folder with `ca.pem`, the authority to
-    /// trust for it, and `socket`, which needs no TLS.
-    pub(crate) fn with_tls() -> (Self, tempfile::TempDir) {
+    /// Starts one that speaks TLS only, with further options, and gives the folder with `ca.pem`, the authority to trust
+    /// for it, `client.pem` and `client-key.pem`, which it trusts, and `socket`, which needs no TLS.
+    pub(crate) fn with_tls(options: &[&str]) -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -39,17 +39,23 @@ impl Server {
         let key = KeyPair::generate().unwrap();
         std::fs::write(path("ca.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
         let issuer = Issuer::new(parameters, key);
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        std::fs::write(path("cert.pem"), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-        std::fs::write(path("key.pem"), key.serialize_pem()).unwrap();
+        for (name, certificate, key_file) in
+            [("localhost", "cert.pem", "key.pem"), ("rc", "client.pem", "client-key.pem")]
+        {
+            let key = KeyPair::generate().unwrap();
+            let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            // Else it is named as its issuer, and taken for one that has signed itself.
+            parameters.distinguished_name.push(DnType::CommonName, name);
+            std::fs::write(path(certificate), parameters.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+            std::fs::write(path(key_file), key.serialize_pem()).unwrap();
+        }
         for _ in 0..20 {
             let port = free_port();
             let mut command = Command::new("redis-server");
             command.args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"]);
             command.args(["--tls-port", &port.to_string(), "--tls-cert-file", &path("cert.pem")]);
             command.args(["--tls-key-file", &path("key.pem"), "--tls-ca-cert-file", &path("ca.pem")]);
-            command.args(["--unixsocket", &path("socket"), "--dir", &path("")]);
+            command.args(["--unixsocket", &path("socket"), "--dir", &path("")]).args(options);
             if let Some(server) =
                 Self::spawn(command, port, tempfile::tempdir().unwrap(), "Ready to accept connections")
             {
@@ -57,6 +63,39 @@ impl Server {
             }
         }
         panic!("no redis-server with TLS starts; is it installed?");
+    }
+
+    /// Starts a cluster of three, which share the hashes among them.
+    pub(crate) fn cluster() -> [Self; 3] {
+        let servers = [(); 3].map(|()| Self::with(&["--cluster-enabled", "yes"]));
+        let shares = ["0 5460", "5461 10922", "10923 16383"];
+        for (server, share) in servers.iter().zip(shares) {
+            let mut connection = server.connect();
+            redis::cmd("CLUSTER")
+                .arg("ADDSLOTSRANGE")
+                .arg(share.split(' ').collect::<Vec<_>>())
+                .exec(&mut connection)
+                .unwrap();
+            redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(servers[0].port).exec(&mut connection).unwrap();
+        }
+        for server in &servers {
+            let mut connection = server.connect();
+            loop {
+                let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap();
+                if info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+        servers
+    }
+
+    /// Which of a cluster's servers has the hash of `put`.
+    pub(crate) fn owner(cluster: &[Self; 3]) -> usize {
+        let mut connection = cluster[0].connect();
+        let slot: usize = redis::cmd("CLUSTER").arg("KEYSLOT").arg("ld:p:e:features").query(&mut connection).unwrap();
+        [5460, 10922, 16383].iter().position(|last| slot <= *last).unwrap()
     }
 
     /// Starts a sentinel with a configuration, which it will write to.
