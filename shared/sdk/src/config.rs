@@ -43,13 +43,6 @@ const FLUSHED_EVERY: Duration = Duration::from_secs(5);
 /// The same where every delivery is asked for: an idle process need not wake up for it.
 const SELDOM: Duration = Duration::from_hours(24);
 
-/// How the SDK keeps events.
-#[derive(Clone, Copy)]
-struct Buffer {
-    capacity: usize,
-    flushed_every: Duration,
-}
-
 /// How long a connection to the stream may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -151,8 +144,7 @@ pub fn daemon(
 ) -> Result<Config, ConfigError> {
     let mut store = PersistentDataStoreBuilder::new(store);
     store.no_caching();
-    let events = events.then_some(Buffer { capacity: EVENTS_CAPACITY, flushed_every: SELDOM });
-    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events)
+    build(base(key, endpoints).daemon_mode(true).data_store(&store), endpoints, events.then_some(SELDOM))
 }
 
 /// The SDK reads flags from a store as in [`daemon`], may remember each for `remembered`, takes in up to `capacity`
@@ -195,7 +187,7 @@ pub fn streaming(
     } else {
         builder.data_source(StreamingDataSourceBuilder::new().transport(transport(bounded.build_http())?))
     };
-    build(builder, endpoints, events.then_some(Buffer { capacity: EVENTS_CAPACITY, flushed_every: FLUSHED_EVERY }))
+    build(builder, endpoints, events.then_some(FLUSHED_EVERY))
 }
 
 /// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. The connection tells how the stream stands; no event
@@ -245,19 +237,19 @@ fn base(key: &SdkKey, endpoints: &Endpoints) -> ConfigBuilder {
     ConfigBuilder::new(key.expose()).service_endpoints(&services)
 }
 
-/// With events where there is a buffer for them.
-fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<Buffer>) -> Result<Config, ConfigError> {
+/// With events, sent this often, or without.
+fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<Duration>) -> Result<Config, ConfigError> {
     let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
     let builder = match (events, endpoints.events.is_encrypted()) {
         (None, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
-        (Some(Buffer { capacity, flushed_every }), true) => {
+        (Some(flushed_every), true) => {
             let mut events = EventProcessorBuilder::new();
-            events.capacity(capacity).flush_interval(flushed_every).transport(transport(bounded.build_https())?);
+            events.capacity(EVENTS_CAPACITY).flush_interval(flushed_every).transport(transport(bounded.build_https())?);
             builder.event_processor(&events)
         }
-        (Some(Buffer { capacity, flushed_every }), false) => {
+        (Some(flushed_every), false) => {
             let mut events = EventProcessorBuilder::new();
-            events.capacity(capacity).flush_interval(flushed_every).transport(transport(bounded.build_http())?);
+            events.capacity(EVENTS_CAPACITY).flush_interval(flushed_every).transport(transport(bounded.build_http())?);
             builder.event_processor(&events)
         }
     };
