@@ -63,7 +63,7 @@ enum What {
 }
 
 /// How long a server is loaded for each figure.
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 2;
 /// How many times each step of a growing environment is run.
 const SCALE_ROUNDS: usize = 3;
 
