@@ -238,3 +238,27 @@ async fn reached(endings: &mut watch::Receiver<Ending>, haste: Ending) {
     // The sender cannot be gone: the server holds one.
     let _ = endings.wait_for(|ending| *ending >= haste).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::Bound;
+    use crate::sys;
+
+    #[tokio::test]
+    async fn a_connection_is_left_to_others_and_taken_where_they_do_not_want_it() {
+        let listener = Bound::to("127.0.0.1:0").unwrap().listen(16).unwrap();
+        let address = listener.address().unwrap();
+        let polite = sys::watch(listener.share().unwrap()).unwrap();
+        let other = sys::watch(listener.share().unwrap()).unwrap();
+        let _first = std::net::TcpStream::connect(address).unwrap();
+        let is_left = tokio::select! {
+            biased;
+            _ = accept(&polite, || true) => false,
+            accepted = accept(&other, || false) => accepted.is_ok(),
+        };
+        assert!(is_left);
+        let _second = std::net::TcpStream::connect(address).unwrap();
+        assert!(accept(&polite, || true).await.is_ok());
+    }
+}

@@ -167,25 +167,3 @@ async fn no_request_fails_while_a_single_worker_is_told_to_end() {
     load.more(200).await;
     assert_eq!(load.end().await, Vec::<String>::new());
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_are_spread_over_the_workers() {
-    let server = Server::start(&standin().await, &["--workers", "2", "--threads", "1"]).await;
-    until(async || server.workers().await.len() == 2).await;
-    let mut idle = Vec::new();
-    for _ in 0..60 {
-        idle.push(TcpStream::connect(server.address).await.unwrap());
-        // The one that asks is counted, too.
-        until(async || connections(&server).await.iter().sum::<u64>() > idle.len() as u64).await;
-    }
-    let spread = connections(&server).await;
-    assert!(spread.iter().all(|count| (15..=45).contains(count)), "{spread:?}");
-}
-
-/// How many each worker has, as the page for people tells.
-async fn connections(server: &Server) -> Vec<u64> {
-    let page = server.exchange(b"GET / HTTP/1.1\r\nhost: h\r\naccept: text/html\r\nconnection: close\r\n\r\n").await;
-    let page = page.unwrap();
-    let cells = page.split("<td data-label=\"Connections\">").skip(1);
-    cells.map(|cell| cell.split('<').next().unwrap().parse().unwrap()).collect()
-}
