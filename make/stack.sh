@@ -7,7 +7,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=${FLAGCACHE_TOOLS_DIR:-$root/.tools}
-ENV=${ENV:-staging}
+ENV=${ENV-staging}
 stack=flagcache-$ENV
 export PATH="$tools/cloud/bin:$tools/cargo-lambda/bin:$PATH"
 export SAM_CLI_TELEMETRY=0 AWS_PAGER=""
@@ -29,7 +29,8 @@ stop() {
 }
 
 [[ $ENV =~ ^[A-Za-z][A-Za-z0-9-]{0,39}$ ]] ||
-  stop "ENV is '$ENV'; it is the key of a LaunchDarkly environment, of letters, digits and hyphens" "make $(basename "$0") ENV=staging"
+  stop "ENV is '$ENV'; it is the key of a LaunchDarkly environment, of letters, digits and hyphens" \
+    "make $(basename "$0")${1:+-$1} ENV=staging"
 
 # quietly COMMAND…: its output, and its complaint in $complaint.
 complaint=
@@ -37,7 +38,9 @@ quietly() {
   local heard output status=0
   heard=$(mktemp)
   output=$("$@" 2>"$heard") || status=$?
-  complaint=$(tr '\n' ' ' <"$heard")
+  complaint=$(tr -s '[:space:]' ' ' <"$heard")
+  complaint=${complaint# }
+  complaint=${complaint% }
   rm -f "$heard"
   [[ -z $output ]] || printf '%s\n' "$output"
   return "$status"
@@ -87,8 +90,20 @@ stack_status() {
 
 need_stack() {
   stack_status
-  [[ -n $status && $status != REVIEW_IN_PROGRESS ]] ||
-    stop "there is no stack $stack in account $account, region $region" "make deploy ENV=$ENV"
+  [[ -n $status && $status != REVIEW_IN_PROGRESS ]] || no_stack "make deploy ENV=$ENV"
+}
+
+# no_stack COMMAND: ends; says which stacks of ours there are, since ENV or the region may be another than was meant.
+no_stack() {
+  local others=
+  quietly aws cloudformation describe-stacks --query "Stacks[?starts_with(StackName, 'flagcache-')].StackName" --output text \
+    >"$scratch/stacks" && others=$(tr -s '[:space:]' ' ' <"$scratch/stacks")
+  stop "there is no stack $stack in account $account, region $region${others:+, but: $others}" "$1"
+}
+
+# sam_without_traces WORD…: sam, and of the stack trace of an error the error alone.
+sam_without_traces() {
+  { sam "$@" 2>&1 >&3 | awk '/^Traceback/ { trace = 1 } !trace || /^Error:/ { print; fflush() }' >&2; } 3>&1
 }
 
 # output NAME: one of the stack's outputs; nothing where it has none of this name.
