@@ -1,9 +1,11 @@
 //! An HTTP answer as API Gateway (payload formats 1.0 and 2.0, REST) and Function URLs take it.
 //!
 //! The envelope keeps to the members that all of them read: `statusCode`, `headers`, `body`,
-//! `isBase64Encoded`. Bodies are JSON text; rendered once, by whoever knows how.
+//! `isBase64Encoded`; payload format 2.0 adds `cookies`, which a REST API would not know. Bodies
+//! are JSON text; rendered once, by whoever knows how.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 /// An HTTP answer with a JSON body, or none.
@@ -56,6 +58,21 @@ impl Serialize for Answer {
         envelope.serialize_entry("body", &self.body)?;
         envelope.serialize_entry("isBase64Encoded", &false)?;
         envelope.end()
+    }
+}
+
+/// The proxy response of payload format 2.0. Its cookies may be missing for API Gateway, and must not for the emulator
+/// of `cargo lambda watch`.
+#[derive(Debug, Serialize)]
+pub(crate) struct WithCookies {
+    #[serde(flatten)]
+    answer: Answer,
+    cookies: [&'static str; 0],
+}
+
+impl From<Answer> for WithCookies {
+    fn from(answer: Answer) -> Self {
+        Self { answer, cookies: [] }
     }
 }
 

@@ -77,14 +77,17 @@ where
         tracing::error!(error = &error as &dyn std::error::Error, "event not understood");
         Fault::new("bad-event", error.to_string())
     })?;
-    let over_http = matches!(invocation, Invocation::Http(_));
+    let gateway = match &invocation {
+        Invocation::Http(request) => Some(request.source),
+        Invocation::Schedule { .. } | Invocation::Manual(_) => None,
+    };
     let outcome = handler(Event {
         invocation,
         deadline: deadline::of(&context),
         function_name: context.env_config.function_name.clone(),
         request_id: context.request_id,
     });
-    Reply::fit(outcome.await, over_http)
+    Reply::fit(outcome.await, gateway)
 }
 
 /// The variables without which `lambda_runtime` panics.

@@ -1,6 +1,7 @@
 //! What a handler returns, made to fit what invoked the function. Pure.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, WithCookies};
+use crate::event::Source;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
@@ -49,23 +50,30 @@ impl From<Fault> for Diagnostic {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Reply {
-    Answer(Answer),
+    Format1(Answer),
+    Format2(WithCookies),
     Value(Value),
 }
 
 impl Reply {
-    /// The outcome in the form that the invoker understands.
-    pub(super) fn fit(outcome: Outcome, over_http: bool) -> Result<Self, Fault> {
-        match (outcome, over_http) {
-            (Outcome::Answer(answer), true) => Ok(Self::Answer(answer)),
-            (Outcome::Value(value), true) => Ok(Self::Answer(Answer::json(200, &value))),
-            (Outcome::Fault(Fault { error_type, message }), true) => {
-                Ok(Self::Answer(Answer::error(500, &error_type, &message)))
-            }
-            (Outcome::Answer(answer), false) => value_of(&answer).map(Self::Value),
-            (Outcome::Value(value), false) => Ok(Self::Value(value)),
-            (Outcome::Fault(fault), false) => Err(fault),
-        }
+    /// The outcome in the form that the invoker understands: a gateway, or somebody without HTTP.
+    pub(super) fn fit(outcome: Outcome, gateway: Option<Source>) -> Result<Self, Fault> {
+        let Some(gateway) = gateway else {
+            return match outcome {
+                Outcome::Answer(answer) => value_of(&answer).map(Self::Value),
+                Outcome::Value(value) => Ok(Self::Value(value)),
+                Outcome::Fault(fault) => Err(fault),
+            };
+        };
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
+            Outcome::Value(value) => Answer::json(200, &value),
+            Outcome::Fault(Fault { error_type, message }) => Answer::error(500, &error_type, &message),
+        };
+        Ok(match gateway {
+            Source::ApiGatewayV1 => Self::Format1(answer),
+            Source::ApiGatewayV2 | Source::FunctionUrl => Self::Format2(answer.into()),
+        })
     }
 }
 
@@ -93,8 +101,22 @@ mod tests {
             (Outcome::Value(json!({"a": 1})), 200, r#"{"a":1}"#),
             (Outcome::Fault(Fault::new("no-table", "m")), 500, r#"{"error":{"code":"no-table","message":"m"}}"#),
         ] {
-            let Ok(Reply::Answer(answer)) = Reply::fit(outcome, true) else { panic!("not an answer") };
-            assert_eq!((answer.status, answer.body.as_str()), (status, body));
+            let fitted = serde_json::to_value(Reply::fit(outcome, Some(Source::ApiGatewayV1)).unwrap()).unwrap();
+            assert_eq!((&fitted["statusCode"], &fitted["body"]), (&json!(status), &json!(body)));
+        }
+    }
+
+    #[test]
+    fn an_answer_has_the_members_of_the_gateways_format_and_no_others() {
+        let headers = json!({"content-type": "application/json"});
+        let format_1 = json!({"statusCode": 200, "headers": headers, "body": "1", "isBase64Encoded": false});
+        let mut format_2 = format_1.clone();
+        format_2["cookies"] = json!([]);
+        for (gateway, expected) in
+            [(Source::ApiGatewayV1, &format_1), (Source::ApiGatewayV2, &format_2), (Source::FunctionUrl, &format_2)]
+        {
+            let fitted = Reply::fit(Outcome::Value(json!(1)), Some(gateway)).unwrap();
+            assert_eq!(&serde_json::to_value(fitted).unwrap(), expected, "{gateway:?}");
         }
     }
 
@@ -108,7 +130,7 @@ mod tests {
             (Outcome::Answer(Answer::error(503, "busy", "m")), Err(Fault::new("busy", "m"))),
             (Outcome::Answer(Answer::rendered(502, "oh".into())), Err(Fault::new("status-502", "oh"))),
         ] {
-            let fitted = Reply::fit(outcome, false).map(|reply| serde_json::to_value(reply).unwrap());
+            let fitted = Reply::fit(outcome, None).map(|reply| serde_json::to_value(reply).unwrap());
             assert_eq!(fitted, expected);
         }
     }
