@@ -12,6 +12,7 @@ use launchdarkly_server_sdk_dynamodb::table::DynamoDbTable;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::upstream::LaunchDarkly;
+use crate::webhook;
 
 /// All that the handler needs.
 pub(crate) struct Store {
@@ -39,6 +40,7 @@ async fn build(log_level: Result<Level, LevelError>) -> Result<Store, Failure> {
     let (table, prefix) = (config.table.as_str(), config.prefix.as_str());
     tracing::info!(region, table, prefix, endpoint, credentials = %credentials_source, launchdarkly = %config.base_uri, "started");
     let secrets = Arc::new(Secrets::new(aws.clone()));
+    webhook::announce(&secrets, config.webhook_secret.as_ref(), config.signature_required).await;
     let client = PollingClient::new(config.base_uri, Limits::default())?;
     let upstream = LaunchDarkly::new(client, Arc::clone(&secrets), config.sdk_key);
     let table = DynamoDbTable::new(flagcache_aws::dynamodb(&aws), table, prefix);

@@ -99,11 +99,19 @@ async fn a_missing_webhook_secret_parameter_is_as_no_secret() -> Result<()> {
     let parameters = ParameterStore::start([(KEY_PARAMETER, SDK_KEY)]).await?;
     let function = with_parameters(&pipeline, &parameters)?;
     let open = Watched::start(&function).await?;
-    assert_eq!(open.post(&Request::post("{}")).await?.status, 200);
+    let at_start = "the webhook secret's parameter does not exist: webhooks are accepted unchecked until it does";
+    let line = open.line(at_start).await?;
+    assert_eq!((&line["level"], &line["parameter"]), (&json!("WARN"), &json!(SECRET_PARAMETER)));
+    for request in [Request::post("{}"), webhook()] {
+        assert_eq!(open.post(&request).await?.status, 200);
+    }
     let warning = "no webhook secret is configured: this webhook is accepted without a check of its signature";
-    assert_eq!(open.line(warning).await?["level"], "WARN");
+    let lines = open.lines(warning, 2).await?;
+    assert!(lines.iter().all(|line| line["level"] == "WARN"), "{lines:?}");
+    assert_eq!((&lines[0]["signed"], &lines[1]["signed"]), (&json!(false), &json!(true)));
 
     let closed = Watched::start(&function.env("LAUNCHDARKLY_WEBHOOK_SIGNATURE", "required")).await?;
+    closed.line("the webhook secret's parameter does not exist: every webhook is refused until it does").await?;
     pipeline.launchdarkly.forget_requests();
     for request in [Request::post("{}"), webhook()] {
         let answer = closed.post(&request).await?;
