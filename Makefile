@@ -123,8 +123,9 @@ screenshot: ## Take the picture of the flag board in docs anew
 	FLAGCACHE_SCREENSHOT=$(CURDIR)/docs/flag-board.png $(INTEROP) --test browser the_picture
 
 .PHONY: test-deploy
-test-deploy: lint-template ## Check the template, and the commands on an AWS emulator (installs it)
+test-deploy: lint-template ## Check the template, and rehearse a deployment on an AWS emulator (installs it)
 	$(INTEROP) --test deploy
+	tests/deploy/arm64
 
 .PHONY: lint
 lint: ## Check format, lints and documentation

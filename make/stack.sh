@@ -98,7 +98,7 @@ no_stack() {
   local others=
   quietly aws cloudformation describe-stacks --query "Stacks[?starts_with(StackName, 'flagcache-')].StackName" --output text \
     >"$scratch/stacks" && others=$(tr -s '[:space:]' ' ' <"$scratch/stacks")
-  stop "there is no stack $stack in account $account, region $region${others:+, but: $others}" "$1"
+  stop "there is no stack $stack in account $account, region $region${others:+, but: ${others% }}" "$1"
 }
 
 # sam_without_traces WORD…: sam, and of the stack trace of an error the error alone.

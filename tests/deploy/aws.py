@@ -1,17 +1,19 @@
 """aws.py RUNTIME: an AWS of our own for rehearsing the stack: moto, with what CloudFormation does and moto does not.
 
 Before moto sees a template, the transforms are applied, as CloudFormation would. A function that is invoked is handed to
-the URL RUNTIME, with the bootstrap that was uploaded. Types that moto does not know get a name and nothing else: what
-hangs on them cannot be rehearsed. Prints its own URL and serves until stdin ends.
+the URL RUNTIME, with the bootstrap that was uploaded; what it logs goes to CloudWatch. Types that moto does not know get a
+name and nothing else: what hangs on them cannot be rehearsed. Prints its own URL and serves until stdin ends.
 """
 
 import io
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import urllib.request
+import warnings
 import zipfile
 
 from moto.awslambda.models import LambdaFunction
@@ -46,15 +48,15 @@ def named_alone(kind):
             return kind
 
         @classmethod
-        def create_from_cloudformation_json(cls, resource_name, json, account_id, region_name, **rest):
-            return cls(rest["LogicalId"].lower())
+        def create_from_cloudformation_json(cls, *_, LogicalId, **__):
+            return cls(LogicalId.lower())
 
         @classmethod
-        def update_from_cloudformation_json(cls, original, new_name, json, account_id, region_name):
-            return original
+        def update_from_cloudformation_json(cls, original_resource, *_, **__):
+            return original_resource
 
         @classmethod
-        def delete_from_cloudformation_json(cls, resource_name, json, account_id, region_name):
+        def delete_from_cloudformation_json(cls, *_, **__):
             pass
 
         @classmethod
@@ -104,24 +106,25 @@ def transformed(template, parameters):
     if "Transform" not in document:
         return template
     document.pop("Transform")
-    given = {name: described.get("Default") for name, described in document.get("Parameters", {}).items()} | dict(parameters)
     for resource in document["Resources"].values():
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             if policy in resource:
-                resource[policy] = value_of(resource[policy], given, document.get("Conditions", {}))
-    document = Translator(MANAGED_POLICIES, Parser()).translate(document, given)
-    return json.dumps(document)
+                resource[policy] = value_of(resource[policy], parameters, document.get("Conditions", {}))
+    return json.dumps(Translator(MANAGED_POLICIES, Parser()).translate(document, parameters))
 
 
 def transforming(method):
     def call(self, *, template, parameters, **rest):
+        described = yaml_parse(template).get("Parameters", {})
+        defaults = {name: str(it["Default"]) for name, it in described.items() if "Default" in it}
+        parameters = defaults | dict(parameters)
         return method(self, template=transformed(template, parameters), parameters=parameters, **rest)
 
     return call
 
 
 def executing(method):
-    """A new stack gets parameters, conditions and outputs, which moto's change sets leave out."""
+    """A stack gets parameters, conditions, outputs and exports, which moto's change sets leave out."""
 
     def call(self, change_set_name, stack_name=None):
         [change_set] = [it for it in self.change_sets.values() if change_set_name in (it.change_set_id, it.change_set_name)]
@@ -134,30 +137,45 @@ def executing(method):
         method(self, change_set_name, stack_name)
         stack._parse_template()
         stack.output_map = stack._create_output_map()
+        self.exports.update({export.name: export for export in stack.exports})
 
     return call
 
 
-def invoking(runtime):
-    def invoke(self, body, request_headers, response_headers):
-        folder = tempfile.mkdtemp(prefix="function-")
-        with zipfile.ZipFile(io.BytesIO(self.code_bytes)) as package:
+def run(function, event, runtime):
+    """What the function answers, whether it failed, and its log."""
+    folder = tempfile.mkdtemp(prefix="flagcache-function-")
+    try:
+        with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as package:
             [info] = package.infolist()
             bootstrap = package.extract(info, folder)
+        # Lambda unpacks with the modes that the archive has: one that nobody may execute would not start.
+        os.chmod(bootstrap, info.external_attr >> 16)
         call = {
-            "name": self.function_name,
+            "name": function.function_name,
             "bootstrap": bootstrap,
-            "mode": info.external_attr >> 16,
-            "variables": self.environment_vars,
-            "memory": self.memory_size,
-            "timeout": self.timeout,
-            "event": json.loads(body or "null"),
+            "variables": {name: str(value) for name, value in function.environment_vars.items()},
+            "memory": function.memory_size,
+            "timeout": function.timeout,
+            "event": json.loads(event or "null"),
         }
         request = urllib.request.Request(runtime, data=json.dumps(call).encode())
         with urllib.request.urlopen(request) as answer:
-            if answer.headers.get("x-function-error"):
-                response_headers["x-amz-function-error"] = "Unhandled"
-            return answer.read()
+            return json.load(answer)
+    except Exception as error:  # moto gives no answer at all where this is not caught, and clients wait
+        reason = json.dumps({"errorType": "Emulator", "errorMessage": repr(error)})
+        return {"answer": reason, "failed": True, "log": []}
+    finally:
+        shutil.rmtree(folder)
+
+
+def invoking(runtime):
+    def invoke(self, body, request_headers, response_headers):
+        invoked = run(self, body, runtime)
+        self.save_logs("\n".join(invoked["log"]))
+        if invoked["failed"]:
+            response_headers["x-amz-function-error"] = "Unhandled"
+        return invoked["answer"].encode()
 
     return invoke
 
@@ -167,6 +185,7 @@ def main():
     CloudFormationBackend.create_change_set = transforming(CloudFormationBackend.create_change_set)
     CloudFormationBackend.execute_change_set = executing(CloudFormationBackend.execute_change_set)
     LambdaFunction.invoke = invoking(sys.argv[1])
+    warnings.simplefilter("ignore")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -1,34 +1,40 @@
 //! A rehearsal of the stack: `make` with the real command lines of aws and sam, against an AWS of our own.
 //!
-//! The AWS is moto (`tests/deploy/aws.py`); what it cannot do is run functions, so it hands invocations back here, where
-//! the bootstrap that was uploaded runs under the Lambda Runtime API with the variables that the stack gives it.
+//! The AWS is moto (`tests/deploy/aws.py`); what it cannot do is run functions, so it hands invocations back to
+//! `functions`, where the bootstrap that was uploaded runs. `webhooks` is the part of LaunchDarkly that `make connect`
+//! talks to. Bootstraps are compiled quickly rather than well: `make demo` tries out those of the real profile.
 
-use crate::loopback::{Answer, Request, Server};
+mod functions;
+pub mod webhooks;
+
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use local::lambda::{Function, InvokeError};
+use functions::Functions;
 use local::standin::{Standin, StandinOptions};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use nix::pty::openpty;
+use serde_json::Value;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
+/// Where the stacks are.
+const REGION: &str = "eu-west-1";
+
+/// For what lies in one place for all tests: the tools, and sam's build.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// By flags, since those of single packages in the profile would win over a variable.
+const QUICK_BUILD: [(&str, &str); 2] =
+    [("RUSTFLAGS", "-Copt-level=0 -Ccodegen-units=16"), ("CARGO_PROFILE_RELEASE_LTO", "off")];
+
 /// An AWS with nothing in it, and a LaunchDarkly. Dropping it ends both.
 pub struct Rehearsal {
-    /// LaunchDarkly, for the environment that is deployed.
-    pub launchdarkly: Standin,
-    /// Where the AWS is.
-    pub endpoint: String,
-    _runtime: Server,
+    launchdarkly: Standin,
+    endpoint: String,
+    _functions: Functions,
     // It serves until its standard input ends.
     _emulator: Child,
     folder: tempfile::TempDir,
@@ -49,13 +55,11 @@ impl Rehearsal {
     /// Starts both; installs the AWS where that has not been done.
     pub async fn start() -> Result<Self> {
         install().await?;
-        let address = Arc::new(OnceLock::new());
-        let known = Arc::clone(&address);
-        let runtime = Server::start(move |request| invoke(request, Arc::clone(&known))).await?;
+        let functions = Functions::start().await?;
         let python = tools().join("rehearsal/venv/bin/python");
         let mut emulator = Command::new(&python)
             .arg(root().join("tests/deploy/aws.py"))
-            .arg(format!("http://{}", runtime.address()))
+            .arg(functions.url())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -64,10 +68,10 @@ impl Rehearsal {
         let stdout = emulator.stdout.take().context("failed to read the emulator's output")?;
         let endpoint = BufReader::new(stdout).lines().next_line().await?;
         let endpoint = endpoint.context("the emulator ended before it said where it is")?;
+        functions.use_aws_at(&endpoint);
         let launchdarkly = Standin::start(StandinOptions::default()).await?;
-        let _ = address.set(endpoint.clone());
         let folder = tempfile::tempdir()?;
-        let rehearsal = Self { launchdarkly, endpoint, _runtime: runtime, _emulator: emulator, folder };
+        let rehearsal = Self { launchdarkly, endpoint, _functions: functions, _emulator: emulator, folder };
         rehearsal.write_config()?;
         Ok(rehearsal)
     }
@@ -95,44 +99,67 @@ impl Rehearsal {
             "deploy" | "staging" | "production" => Some(ONE_AT_A_TIME.lock().await),
             _ => None,
         };
-        let mut command = Command::new("make");
-        command.args(["--silent", target]).envs(variables.iter().copied()).env("SAMCONFIG", self.config());
-        self.run(command).await
+        run(self.prepared(make(target), Stdio::null()).envs(variables.iter().copied())).await
+    }
+
+    /// `make` with this target and these variables, at a terminal where somebody types these lines.
+    pub async fn make_answering(&self, target: &str, variables: &[(&str, &str)], lines: &[&str]) -> Result<Ran> {
+        let terminal = openpty(None, None)?;
+        let mut keyboard = File::from(terminal.master);
+        for line in lines {
+            writeln!(keyboard, "{line}")?;
+        }
+        let ran = run(self.prepared(make(target), terminal.slave).envs(variables.iter().copied())).await;
+        drop(keyboard);
+        ran
     }
 
     /// `aws` with these words.
     pub async fn aws(&self, words: &[&str]) -> Result<Value> {
         let mut command = Command::new(tools().join("cloud/bin/aws"));
         command.args(words).args(["--output", "json"]);
-        let ran = self.run(command).await?;
+        let ran = run(&mut self.prepared(command, Stdio::null())).await?;
         ensure!(ran.success, "failed to run aws {words:?}: {}", ran.stderr);
         Ok(if ran.stdout.trim().is_empty() { Value::Null } else { serde_json::from_str(&ran.stdout)? })
     }
 
-    async fn run(&self, mut command: Command) -> Result<Ran> {
+    /// Nothing of the caller's own account is left in its variables.
+    fn prepared(&self, mut command: Command, input: impl Into<Stdio>) -> Command {
+        let inherited = std::env::vars_os().map(|(name, _)| name);
+        for name in inherited.filter(|name| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
         command
             .current_dir(root())
-            .stdin(Stdio::null())
+            .stdin(input)
             .env_remove("MAKEFLAGS")
-            .env_remove("AWS_PROFILE")
+            .envs(QUICK_BUILD)
+            .env("SAMCONFIG", self.config())
+            .env("AWS_CONFIG_FILE", self.folder.path().join("none"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", self.folder.path().join("none"))
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_REGION", REGION)
             .env("AWS_DEFAULT_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "rehearsal")
             .env("AWS_SECRET_ACCESS_KEY", "rehearsal");
-        let output = command.output().await.with_context(|| format!("failed to run {command:?}"))?;
-        Ok(Ran {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        command
     }
 }
 
-const REGION: &str = "eu-west-1";
+fn make(target: &str) -> Command {
+    let mut command = Command::new("make");
+    command.args(["--silent", target]);
+    command
+}
 
-/// For what lies in one place for all tests: the tools, and sam's build.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+async fn run(command: &mut Command) -> Result<Ran> {
+    let output = command.output().await.with_context(|| format!("failed to run {command:?}"))?;
+    Ok(Ran {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
 
 async fn install() -> Result<()> {
     let _turn = ONE_AT_A_TIME.lock().await;
@@ -148,40 +175,4 @@ fn root() -> PathBuf {
 
 fn tools() -> PathBuf {
     std::env::var_os("FLAGCACHE_TOOLS_DIR").map_or_else(|| root().join(".tools"), PathBuf::from)
-}
-
-/// An invocation as the emulator hands it over.
-#[derive(Deserialize)]
-struct Call {
-    name: String,
-    bootstrap: PathBuf,
-    mode: u32,
-    variables: BTreeMap<String, String>,
-    memory: u32,
-    timeout: u64,
-    event: Value,
-}
-
-async fn invoke(request: Request, endpoint: Arc<OnceLock<String>>) -> io::Result<Answer> {
-    let call: Call = serde_json::from_slice(&request.body)?;
-    // Lambda unpacks with the modes that the archive has: one that nobody may execute would not start.
-    std::fs::set_permissions(&call.bootstrap, std::fs::Permissions::from_mode(call.mode))?;
-    let function = Function::new(&call.bootstrap)
-        .named(&call.name)
-        .memory(call.memory)
-        .timeout(Duration::from_secs(call.timeout))
-        .env("AWS_REGION", REGION)
-        .env("AWS_ENDPOINT_URL", endpoint.get().map_or("", String::as_str))
-        .envs(call.variables);
-    let process = function.spawn().await.map_err(io::Error::other)?;
-    let mut headers = HeaderMap::new();
-    let body = match process.invoke(&call.event).await {
-        Ok(answer) => answer,
-        Err(InvokeError::Function(error)) => {
-            headers.insert("x-function-error", HeaderValue::from_static("Unhandled"));
-            json!({"errorType": error.error_type, "errorMessage": error.message})
-        }
-        Err(error) => return Err(io::Error::other(format!("{error}: {}", process.logs().text()))),
-    };
-    Ok(Answer { status: StatusCode::OK, headers, body: Bytes::from(body.to_string()) })
 }
