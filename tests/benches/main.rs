@@ -45,6 +45,9 @@ struct Arguments {
     /// At how many flags stores are compared; 16,500 weigh 20 MB.
     #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000,16500")]
     sizes: Vec<usize>,
+    /// Only this half of `scale`.
+    #[arg(long, value_enum)]
+    only: Option<scale::Half>,
     /// How many webhooks the stores are loaded with.
     #[arg(long, default_value_t = 2_000)]
     webhooks: u32,
@@ -64,8 +67,6 @@ enum What {
 
 /// How long a server is loaded for each figure.
 const SECONDS: u64 = 2;
-/// How many times each step of a growing environment is run.
-const SCALE_ROUNDS: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -99,7 +100,7 @@ async fn main() -> Result<()> {
         store::measure(&stores, &endpoint, arguments.flags, arguments.runs).await?.print();
     }
     if matches!(arguments.what, What::Scale | What::All) {
-        scale::measure(&stores, &endpoint, &arguments.sizes, SCALE_ROUNDS).await?.print();
+        scale::measure(&stores, &endpoint, &arguments.sizes, arguments.only).await?.print();
     }
     if matches!(arguments.what, What::Load | What::All) {
         report::remark(&load::measure(&endpoint, arguments.flags, arguments.webhooks).await?);

@@ -8,6 +8,7 @@ use crate::report::{Report, megabytes};
 use crate::sample::{median, median_bytes, peak_resident};
 use crate::store::webhook;
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use flagcache_tests::generate;
 use flagcache_tests::payload_source::PayloadSource;
 use flagcache_tests::proxy::{Counts, Proxy};
@@ -16,8 +17,14 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const SEED: u64 = 1;
+/// How many times each step is run.
+const ROUNDS: usize = 3;
 /// Above so many flags one round is enough: their times are long, and the emulator is warm by then.
 const LARGE: usize = 5_000;
+
+/// How many flags the rounds have that do not count: the emulator is a JVM, which compiles each of its paths after many
+/// requests.
+const WARM_UP: usize = 500;
 
 /// One thing that happens to an environment.
 struct Step {
@@ -26,19 +33,35 @@ struct Step {
     event: Value,
 }
 
+/// What is looked at in one run over the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Half {
+    /// Times and memory, without the proxy.
+    Times,
+    /// Requests and units, behind it.
+    Counts,
+}
+
 /// Runs every step at every size.
 pub(crate) async fn measure(
     contestants: &[Contestant],
     endpoint: &str,
     sizes: &[usize],
-    rounds: usize,
+    only: Option<Half>,
 ) -> Result<Report> {
+    if only != Some(Half::Counts) {
+        timed(&mut Report::new("", &[]), contestants, endpoint, &steps(WARM_UP)?, ROUNDS).await?;
+    }
     let mut report = Report::new("Stores, by size", &columns(contestants));
     for size in sizes {
         let steps = steps(*size)?;
-        let rounds = if *size > LARGE { 1 } else { rounds };
-        timed(&mut report, contestants, endpoint, &steps, rounds).await?;
-        counted(&mut report, contestants, endpoint, &steps).await?;
+        let rounds = if *size > LARGE { 1 } else { ROUNDS };
+        if only != Some(Half::Counts) {
+            timed(&mut report, contestants, endpoint, &steps, rounds).await?;
+        }
+        if only != Some(Half::Times) {
+            counted(&mut report, contestants, endpoint, &steps).await?;
+        }
     }
     Ok(report)
 }

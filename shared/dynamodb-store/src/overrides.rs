@@ -182,7 +182,11 @@ impl Held {
             _ => None,
         };
         match (in_snapshot, official) {
-            (Some(ours), Some(theirs)) => Some(if theirs.0 > ours.0 { theirs } else { ours }),
+            (Some(ours), Some(theirs)) => {
+                let own = |version| self.seen.head.as_ref().map_or(version, |head| head.own_version(&self.id, version));
+                let age = |version| (own(version), version);
+                Some(if age(theirs.0) > age(ours.0) { theirs } else { ours })
+            }
             (ours, theirs) => ours.or(theirs),
         }
     }

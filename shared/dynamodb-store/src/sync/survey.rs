@@ -128,7 +128,10 @@ impl<'a> Survey<'a> {
             Some((version, found.odd.clone()?))
         });
         match (in_snapshot, in_table) {
-            (Some(snapshot), Some(table)) => Some(if table.0 > snapshot.0 { table } else { snapshot }),
+            (Some(snapshot), Some(table)) => {
+                let age = |version| (self.own_version(id, version), version);
+                Some(if age(table.0) > age(snapshot.0) { table } else { snapshot })
+            }
             (snapshot, table) => snapshot.or(table),
         }
     }
@@ -166,12 +169,22 @@ impl<'a> Survey<'a> {
         all.into_iter().collect()
     }
 
+    /// The newest of what is held, as of LaunchDarkly's own versions: the table may be ahead of an override that the
+    /// snapshot still has, where a sync died.
     fn held_version(&self, id: &ItemId, found: &FoundItem) -> u64 {
         let in_table = match found.version {
-            FoundVersion::Version(version) => version,
+            FoundVersion::Version(version) => self.own_version(id, version),
             FoundVersion::Missing | FoundVersion::Malformed => 0,
         };
-        in_table.max(self.snapshot.and_then(|snapshot| snapshot.version(id)).unwrap_or(0))
+        in_table.max(self.version_in_snapshot(id).unwrap_or(0))
+    }
+
+    fn version_in_snapshot(&self, id: &ItemId) -> Option<u64> {
+        Some(self.own_version(id, self.snapshot?.version(id)?))
+    }
+
+    fn own_version(&self, id: &ItemId, version: u64) -> u64 {
+        self.head.map_or(version, |head| head.own_version(id, version))
     }
 }
 
@@ -196,7 +209,7 @@ impl Held for Survey<'_> {
     }
 
     fn is_from_before(&self, id: &ItemId, ms: u64) -> bool {
-        let in_snapshot = self.snapshot.and_then(|snapshot| snapshot.version(id));
+        let in_snapshot = self.version_in_snapshot(id);
         // What is newer in the table than in the snapshot came from somebody else, nobody knows when.
         let in_table = self.found.as_ref().and_then(|found| found.get(id)).map(|found| self.held_version(id, found));
         self.head.is_some_and(|head| head.heard_by_ms < ms) && in_table <= in_snapshot

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use flagcache_payload::{ItemId, Kind};
 
 use super::{Chunk, MAX_CHUNK_BYTES};
 use crate::snapshot::Delta;
@@ -41,6 +42,14 @@ pub struct Head {
     pub doomed: Delta,
     /// Flags, by key, that somebody overrode while LaunchDarkly could not be asked.
     pub overrides: BTreeMap<String, Override>,
+}
+
+impl Head {
+    /// The version of LaunchDarkly's own item, where this one is an override's; else the same.
+    pub(crate) fn own_version(&self, id: &ItemId, version: u64) -> u64 {
+        let mark = self.overrides.get(&id.key).filter(|mark| id.kind == Kind::Flag && mark.version == version);
+        mark.map_or(version, |mark| mark.onto)
+    }
 }
 
 /// A flag that is not as LaunchDarkly had it, on purpose and for the time being.

@@ -177,6 +177,24 @@ fn a_flag_that_a_dead_sync_has_deleted_is_not_brought_back() {
 }
 
 #[test]
+fn what_a_dead_sync_wrote_over_an_override_stays() {
+    let world = filled(&[("a", 2)]);
+    override_flag(&world, "a", 9);
+    world.set(flag("a"), 5);
+    {
+        let mut state = world.state();
+        state.put(flag("a"), 5);
+        state.head.as_mut().unwrap().lease = Some(Lease { expires_at_ms: 0 });
+        state.lags = vec![500];
+    }
+    sync(&world, QUICK).unwrap();
+    assert_holds(&world, &[("a", 5)]);
+    override_flag(&world, "a", 6);
+    assert_eq!(sync(&world, QUICK).unwrap().overrides_replaced, ["a"]);
+    assert_holds(&world, &[("a", 5)]);
+}
+
+#[test]
 fn an_answer_that_gets_lost_is_found_out() {
     for has_head in [true, false] {
         let world = filled(&[("a", 2)]);
