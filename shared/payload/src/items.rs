@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
+
 /// What an item of a payload is.
 ///
 /// Segments sort before flags, as they are written before the flags that refer to them.
@@ -81,6 +83,15 @@ impl Item<'_> {
     }
 }
 
+/// The version that an item's JSON says; 0 where it says none that can be read, so that any later one replaces it.
+pub fn version_in(json: &str) -> u64 {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    serde_json::from_str(json).map_or(0, |item: Versioned| item.version)
+}
+
 /// Anything that holds one environment's flags and segments and can hand out their JSON.
 pub trait Items: Send + Sync {
     /// The item's JSON as LaunchDarkly sent it, or nothing where there is no such item.
@@ -88,4 +99,17 @@ pub trait Items: Send + Sync {
 
     /// The keys of all items of a kind, in ascending order.
     fn keys(&self, kind: Kind) -> Vec<Cow<'_, str>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_whose_version_cannot_be_read_is_older_than_any_other() {
+        assert_eq!(version_in(r#"{"key":"f","version":7,"on":"nonsense"}"#), 7);
+        for json in [r#"{"version":"7"}"#, r#"{"version":-1}"#, "{}", "7", ""] {
+            assert_eq!(version_in(json), 0, "{json}");
+        }
+    }
 }

@@ -7,6 +7,6 @@ mod payload;
 mod references;
 
 pub use diff::{Diff, Difference};
-pub use items::{Item, ItemId, Items, Kind};
+pub use items::{Item, ItemId, Items, Kind, version_in};
 pub use payload::{MAX_VERSION, Payload, PayloadError};
 pub use references::references;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use flagcache_payload::{Items, Kind};
+use flagcache_payload::{Items, Kind, version_in};
 use flagcache_sdk::config::{self, ConfigError, Endpoints, SdkKey};
 use flagcache_sdk::connection::{self, Connection};
 use flagcache_sdk::observable::{Change, Contents, Observable, Subscription};
@@ -153,14 +153,6 @@ fn means_the_same(kind: Kind, raw: &str, written: &str) -> bool {
         Kind::Segment => rewritten::<Segment>(raw),
     };
     raw.is_none_or(|raw| serde_json::from_str(written).is_ok_and(|written: Value| raw == written))
-}
-
-fn version_in(json: &str) -> u64 {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        version: u64,
-    }
-    serde_json::from_str(json).map_or(0, |item: Versioned| item.version)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use flagcache_payload::{ItemId, Kind};
+use flagcache_payload::{ItemId, Kind, version_in};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -148,13 +148,9 @@ fn mended_patch(data: &str) -> Option<(String, Vec<Original>)> {
     Some((mended, vec![original]))
 }
 
-/// An item without a readable version gets 0, so that any later one replaces it.
+/// The item's own text, and what stands in for it.
 fn replaced(kind: Kind, key: &str, json: &str) -> Option<(Original, Box<RawValue>)> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
-    }
-    let version = serde_json::from_str(json).map_or(0, |item: Versioned| item.version);
+    let version = version_in(json);
     let stand_in = RawValue::from_string(stand_in(kind, key, version)).ok()?;
     Some((Original { item: ItemId::new(kind, key), version, json: json.to_owned() }, stand_in))
 }

@@ -5,9 +5,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use flagcache_payload::{Items, Kind};
+use flagcache_payload::{Items, Kind, version_in};
 use launchdarkly_server_sdk::{AllData, SerializedItem};
-use serde::Deserialize;
 
 /// Flags and segments at one moment. Immutable; copies share the items' texts.
 #[derive(Debug, Clone, Default)]
@@ -42,15 +41,11 @@ pub struct Change {
 impl Contents {
     /// These items, initialized. An item whose version cannot be read gets 0, so that any later one replaces it.
     pub(super) fn of(items: &dyn Items) -> Self {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u64,
-        }
         let held = |kind| {
             let keys = items.keys(kind).into_iter();
             keys.filter_map(|key| {
                 let json = items.json(kind, &key)?;
-                let version = serde_json::from_str(&json).map_or(0, |item: Versioned| item.version);
+                let version = version_in(&json);
                 Some((key.into(), Entry { version, json: Some(json.into()) }))
             })
             .collect()
