@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use launchdarkly_sdk_transport::{HeaderValue, HyperTransport, Uri};
+use launchdarkly_sdk_transport::{HeaderValue, HttpTransport, HyperTransport, Uri};
 use launchdarkly_server_sdk::{
     Config, ConfigBuilder, EventProcessorBuilder, NullEventProcessorBuilder, PersistentDataStoreBuilder,
     PersistentDataStoreFactory, ServiceEndpointsBuilder, StreamingDataSourceBuilder,
@@ -162,11 +162,11 @@ pub(crate) fn recording(
     let builder = base(key, endpoints).daemon_mode(true).data_store(&store);
     let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
     let builder = if endpoints.events.is_encrypted() {
-        let told = Told::new(transport(bounded.build_https())?, flushes.clone());
-        builder.event_processor(EventProcessorBuilder::new().capacity(capacity).transport(told))
+        let told = bounded.build_https().map(|transport| Told::new(transport, flushes.clone()));
+        builder.event_processor(&events_over(told, capacity, FLUSHED_EVERY)?)
     } else {
-        let told = Told::new(transport(bounded.build_http())?, flushes.clone());
-        builder.event_processor(EventProcessorBuilder::new().capacity(capacity).transport(told))
+        let told = bounded.build_http().map(|transport| Told::new(transport, flushes.clone()));
+        builder.event_processor(&events_over(told, capacity, FLUSHED_EVERY)?)
     };
     builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
 }
@@ -242,18 +242,21 @@ fn build(builder: ConfigBuilder, endpoints: &Endpoints, events: Option<Duration>
     let bounded = HyperTransport::builder().connect_timeout(EVENTS_TIMEOUT).read_timeout(EVENTS_TIMEOUT);
     let builder = match (events, endpoints.events.is_encrypted()) {
         (None, _) => builder.event_processor(&NullEventProcessorBuilder::new()),
-        (Some(flushed_every), true) => {
-            let mut events = EventProcessorBuilder::new();
-            events.capacity(EVENTS_CAPACITY).flush_interval(flushed_every).transport(transport(bounded.build_https())?);
-            builder.event_processor(&events)
-        }
-        (Some(flushed_every), false) => {
-            let mut events = EventProcessorBuilder::new();
-            events.capacity(EVENTS_CAPACITY).flush_interval(flushed_every).transport(transport(bounded.build_http())?);
-            builder.event_processor(&events)
-        }
+        (Some(often), true) => builder.event_processor(&events_over(bounded.build_https(), EVENTS_CAPACITY, often)?),
+        (Some(often), false) => builder.event_processor(&events_over(bounded.build_http(), EVENTS_CAPACITY, often)?),
     };
     builder.build().map_err(|error| ConfigError::Refused(error.to_string()))
+}
+
+/// Events over this transport, of which the SDK takes in so many at once, sent this often.
+fn events_over<T: HttpTransport>(
+    built: Result<T, std::io::Error>,
+    capacity: usize,
+    flushed_every: Duration,
+) -> Result<EventProcessorBuilder<T>, ConfigError> {
+    let mut events = EventProcessorBuilder::new();
+    events.capacity(capacity).flush_interval(flushed_every).transport(transport(built)?);
+    Ok(events)
 }
 
 fn transport<T>(built: Result<T, std::io::Error>) -> Result<T, ConfigError> {
