@@ -183,9 +183,9 @@ impl Held {
         };
         match (in_snapshot, official) {
             (Some(ours), Some(theirs)) => {
-                let own = |version| self.seen.head.as_ref().map_or(version, |head| head.own_version(&self.id, version));
-                let age = |version| (own(version), version);
-                Some(if age(theirs.0) > age(ours.0) { theirs } else { ours })
+                let head = self.seen.head.as_ref();
+                let is_theirs_newer = head.is_some_and(|head| head.is_newer(&self.id, theirs.0, ours.0));
+                Some(if is_theirs_newer { theirs } else { ours })
             }
             (ours, theirs) => ours.or(theirs),
         }

@@ -110,9 +110,9 @@ impl Delta {
         self.tombstones.iter().map(|(id, tombstone)| (id, *tombstone))
     }
 
-    /// The tombstones alone.
-    pub(crate) fn buried(&self) -> Self {
-        Self { upserts: BTreeMap::new(), tombstones: self.tombstones.clone() }
+    /// Takes in all that another one remembers of deleted items.
+    pub(crate) fn bury(&mut self, other: &Self) {
+        self.tombstones.extend(other.tombstones.iter().map(|(id, tombstone)| (id.clone(), *tombstone)));
     }
 
     /// Whether the base's item of this name does not count any more.

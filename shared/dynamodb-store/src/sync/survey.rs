@@ -129,8 +129,8 @@ impl<'a> Survey<'a> {
         });
         match (in_snapshot, in_table) {
             (Some(snapshot), Some(table)) => {
-                let age = |version| (self.own_version(id, version), version);
-                Some(if age(table.0) > age(snapshot.0) { table } else { snapshot })
+                let is_table_newer = self.head.is_some_and(|head| head.is_newer(id, table.0, snapshot.0));
+                Some(if is_table_newer { table } else { snapshot })
             }
             (snapshot, table) => snapshot.or(table),
         }

@@ -97,7 +97,9 @@ async fn write_behind_lease<T: Table, C: Clock>(
     Ok(plan.head)
 }
 
-/// The head as it was before the plan, with a lease and with what is going to be deleted. A first fill begins with a head that names no base.
+/// The head as it was before the plan, with a lease and with what is going to be deleted. What somebody who died was going
+/// to delete stays in it: only a sync's last head tells what became of that. A first fill begins with a head that names no
+/// base.
 fn announcement(seen: &SeenHead, next: &Head, nonce: u64, lease: Lease) -> Head {
     let before = seen.head.clone().unwrap_or_else(|| Head {
         generation: 0,
@@ -108,7 +110,9 @@ fn announcement(seen: &SeenHead, next: &Head, nonce: u64, lease: Lease) -> Head 
         overrides: BTreeMap::new(),
         ..next.clone()
     });
-    Head { nonce, lease: Some(lease), doomed: next.delta.buried(), etag: None, ..before }
+    let mut doomed = before.doomed.clone();
+    doomed.bury(&next.delta);
+    Head { nonce, lease: Some(lease), doomed, etag: None, ..before }
 }
 
 /// Puts the base where nobody looks yet and the items wave by wave, then names it all.

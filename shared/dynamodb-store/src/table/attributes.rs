@@ -245,6 +245,8 @@ mod tests {
         let mut delta = Delta::default();
         delta.put(Item { kind: Kind::Flag, key: "f", version: 3, json: "{}" });
         delta.delete(ItemId::new(Kind::Flag, "gone"), Tombstone { version: 2, deleted_at_ms: 5 });
+        let mut doomed = Delta::default();
+        doomed.bury(&delta);
         Head {
             generation: 42,
             lineage: u64::MAX,
@@ -255,7 +257,7 @@ mod tests {
             totals: Totals { flags: 3, segments: 1 },
             too_large: vec!["big".into()],
             base: Some(BasePointer { generation: 40, slot: 1, chunks: 2, bytes: 400_000, checksum: 9 }),
-            doomed: delta.buried(),
+            doomed,
             delta,
             lease: Some(Lease { expires_at_ms: 9 }),
             overrides: BTreeMap::from([("f".to_owned(), Override { onto: 2, version: 3 })]),

@@ -50,6 +50,13 @@ impl Head {
         let mark = self.overrides.get(&id.key).filter(|mark| id.kind == Kind::Flag && mark.version == version);
         mark.map_or(version, |mark| mark.onto)
     }
+
+    /// Whether an item of this version is the newer one: what LaunchDarkly gave counts first, and over the same an override
+    /// is newer than what it was put over.
+    pub(crate) fn is_newer(&self, id: &ItemId, version: u64, than: u64) -> bool {
+        let age = |version| (self.own_version(id, version), version);
+        age(version) > age(than)
+    }
 }
 
 /// A flag that is not as LaunchDarkly had it, on purpose and for the time being.

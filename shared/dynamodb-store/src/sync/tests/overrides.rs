@@ -161,19 +161,40 @@ fn a_first_sync_beside_an_override_leaves_both_layouts_alike() {
     }
 }
 
+/// A sync that was going to delete `a` has died.
+fn with_a_doomed(world: &World) {
+    let mut doomed = Delta::default();
+    doomed.delete(flag("a"), Tombstone { version: 2, deleted_at_ms: 1 });
+    let mut state = world.state();
+    let head = state.head.as_mut().unwrap();
+    (head.doomed, head.lease) = (doomed, Some(Lease { expires_at_ms: 0 }));
+}
+
 #[test]
 fn a_flag_that_a_dead_sync_has_deleted_is_not_brought_back() {
     let world = filled(&[("a", 2), ("b", 1)]);
-    let mut doomed = Delta::default();
-    doomed.delete(flag("a"), Tombstone { version: 2, deleted_at_ms: 1 });
-    {
-        let mut state = world.state();
-        let head = state.head.as_mut().unwrap();
-        (head.doomed, head.lease) = (doomed, Some(Lease { expires_at_ms: 0 }));
-    }
+    with_a_doomed(&world);
     override_flag(&world, "a", 3);
     world.state().items.remove(&flag("a"));
     assert!(matches!(edit(&world, "a", 4, false), Ok(Edited::Absent)));
+}
+
+#[test]
+fn nor_where_an_override_of_another_flag_that_took_a_lease_has_died_too() {
+    for polls in 0..30 {
+        let world = filled(&[("a", 2), ("b", 1)]);
+        with_a_doomed(&world);
+        world.state().items.remove(&flag("a"));
+        world.state().limits.transaction_bytes = 64 * 1024 + 100;
+        let wanted = FlagEdit { json: overridden("b", 3), version: 3, is_launchdarklys: false };
+        let deadline_ms = world.state().now_ms + 1_000;
+        let edit_b = |_: &str| Ok::<_, Infallible>(Some(wanted.clone()));
+        let mut editing = Box::pin(edit_flag(&world, &world, "b", deadline_ms, edit_b));
+        let _ = (0..polls).any(|_| poll(editing.as_mut()).is_ready());
+        drop(editing);
+        world.pass_time(20_000);
+        assert!(matches!(edit(&world, "a", 4, false), Ok(Edited::Absent)), "after {polls} polls");
+    }
 }
 
 #[test]
