@@ -259,17 +259,16 @@ async fn the_second_playback_at_once_refuses() {
     server.put("f", FLAG);
     let stage = stage(&server, &standin);
     assert_eq!(run(&stage, ON).await.code, 0);
-    standin.misbehave(Misbehaviour::delay(std::time::Duration::from_secs(2)).at(Endpoint::Rest).times(1));
-    let first = tokio::process::Command::from(stage.command("playback")).output();
+    // It has the lock before it asks for anything, and keeps it as long as LaunchDarkly is away.
+    standin.misbehave(Misbehaviour::status(503).at(Endpoint::Rest));
     let second = async {
-        let lock = stage.path("replay/playback.lock");
-        while !std::fs::File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err()) {
-            tokio::task::yield_now().await;
-        }
-        run(&stage, "playback").await
+        standin.wait_for_requests(Endpoint::Rest, 1).await;
+        let second = run(&stage, "playback").await;
+        standin.behave();
+        second
     };
-    let (first, second) = tokio::join!(first, second);
-    assert!(first.unwrap().status.success());
+    let (first, second) = tokio::join!(run(&stage, "playback --wait"), second);
+    assert_eq!((first.code, first.out.as_str()), (0, "f (p/e) on: done v12 → v13\n"), "{}", first.err);
     assert_eq!(second.code, 1);
     assert!(second.err.contains("another `rc playback` or `rc revert` is at work on it"), "{second:?}");
 }
