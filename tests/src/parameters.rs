@@ -1,7 +1,7 @@
 //! A Parameter Store with a few parameters, which can be told to refuse.
 //!
-//! Speaks the JSON protocol of Systems Manager for `GetParameter` alone, as the Systems Manager API reference has it. A parameter read without decryption comes as what it is at rest, so that whoever forgets to ask
-//! for it is found out.
+//! Speaks the JSON protocol of Systems Manager for `GetParameter` alone, as the Systems Manager API reference has it. A
+//! parameter read without decryption comes as what it is at rest, so that whoever forgets to ask for it is found out.
 
 use crate::loopback::{Answer, Request, Server};
 use http::{HeaderMap, HeaderValue, StatusCode};

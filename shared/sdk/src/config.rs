@@ -190,8 +190,9 @@ pub fn streaming(
     build(builder, endpoints, events.then_some(FLUSHED_EVERY))
 }
 
-/// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. The connection tells how the stream stands; no event
-/// gets lost. A stream that is silent for this long is opened anew; LaunchDarkly sends a heartbeat every three minutes.
+/// The SDK follows LaunchDarkly's stream, hands every change to a store, keeps nothing itself and sends no events. The
+/// connection tells how the stream stands; no event gets lost. A stream that is silent for this long is opened anew;
+/// LaunchDarkly sends a heartbeat every three minutes.
 pub fn watched(
     key: &SdkKey,
     endpoints: &Endpoints,

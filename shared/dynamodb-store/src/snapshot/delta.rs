@@ -136,7 +136,8 @@ impl Delta {
         }
     }
 
-    /// Whether it has more compressed bytes than that, or more than are ever read. Compressing it is the dearer part of the question, and mostly spared.
+    /// Whether it has more compressed bytes than that, or more than are ever read. Compressing it is the dearer part of the
+    /// question, and mostly spared.
     pub(crate) fn is_larger_than(&self, bytes: usize) -> bool {
         let upserts: usize = self.upserts.iter().map(|(id, changed)| id.key.len() + changed.json.len() + 32).sum();
         let tombstones: usize = self.tombstones.keys().map(|id| id.key.len() + 32).sum();

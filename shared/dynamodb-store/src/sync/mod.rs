@@ -2,8 +2,9 @@
 //!
 //! A sync reads the head, fetches the payload, judges what in it is news and what merely an old answer of a cache
 //! (`judge`), works out what to write (`plan`), and writes it in one transaction or, where that is too much, in many
-//! behind a lease (`write`); a table that holds no item is filled with plain batches (`fill`). It knows DynamoDB and LaunchDarkly only as [`Table`](crate::table::Table) and [`Upstream`],
-//! and time only as [`Clock`], so that every interleaving of several syncs can be tried out.
+//! behind a lease (`write`); a table that holds no item is filled with plain batches (`fill`). It knows DynamoDB and
+//! LaunchDarkly only as [`Table`](crate::table::Table) and [`Upstream`], and time only as [`Clock`], so that every
+//! interleaving of several syncs can be tried out.
 
 mod clock;
 mod driver;

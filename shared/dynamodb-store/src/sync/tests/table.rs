@@ -280,7 +280,6 @@ impl Table for World {
     }
 }
 
-/// What a write weighs, save the smallest of its attributes.
 /// The key of the flag or segment that is written or deleted.
 fn key(write: &Write) -> Option<&str> {
     match write {
@@ -289,6 +288,7 @@ fn key(write: &Write) -> Option<&str> {
     }
 }
 
+/// What a write weighs, save the smallest of its attributes.
 fn bytes(write: &Write) -> usize {
     match write {
         Write::Item { id, json, .. } => id.key.len() + json.len(),
