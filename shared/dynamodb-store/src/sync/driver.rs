@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flagcache_payload::{ItemId, Kind, Payload};
 
-use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge};
+use super::judge::{CONFIRMATION, Judge, Judgement, Knowledge, Times};
 use super::memory::Memory;
 use super::outcome::{summary, unchanged};
 use super::plan::{Circumstances, kept, overrides_replaced, plan};
@@ -145,7 +145,9 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
             let Ok(survey) = Survey::quick(head, &snapshot, &answer.payload) else {
                 return Ok(Ended::NotAsTheHeadSays);
             };
-            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, answer.asked_at_ms);
+            // The head was read before.
+            let times = Times { asked_at_ms: answer.asked_at_ms, held_by_ms: answer.asked_at_ms };
+            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, times);
             let judged = Judged { answer, judgement, survey };
             let Some(pause) = self.pause_before_asking_again(request, &judged.judgement, retry, limit_ms) else {
                 return self.conclude(request, &judged, &seen, true).await;
@@ -184,7 +186,8 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
                 Ok(surveyed) => surveyed,
                 Err(error) => return self.conclude_earlier(request, earlier, error, seen, inited).await,
             };
-            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, answer.asked_at_ms);
+            let times = Times { asked_at_ms: answer.asked_at_ms, held_by_ms: self.clock.now_ms() };
+            let judgement = judge.judge(&answer.payload, &survey.differences, &survey, times);
             let judged = Judged { answer, judgement, survey };
             let Some(pause) = self.pause_before_asking_again(request, &judged.judgement, retry, limit_ms) else {
                 return self.conclude(request, &judged, seen, inited).await;

@@ -56,8 +56,17 @@ pub(super) struct Judgement {
 pub(super) struct Judge<'a> {
     thoroughness: &'a Thoroughness,
     confirmation_ms: u64,
-    /// Steps backwards, with what the payload has (nothing, or a version) and when that was first seen.
-    suspects: BTreeMap<ItemId, (Option<u64>, u64)>,
+    /// Steps backwards, and since when they are known: what is held may change, too, and then all begins anew.
+    suspects: BTreeMap<ItemId, (Difference, u64)>,
+}
+
+/// The times of one comparison, in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When the answer was asked for.
+    pub(super) asked_at_ms: u64,
+    /// By when all that is held had been read: only what is asked for later can tell that it is gone.
+    pub(super) held_by_ms: u64,
 }
 
 impl<'a> Judge<'a> {
@@ -67,14 +76,15 @@ impl<'a> Judge<'a> {
         Self { thoroughness, confirmation_ms, suspects: BTreeMap::new() }
     }
 
-    /// Judges one answer. `now_ms` is when it was asked for.
+    /// Judges one answer.
     pub(super) fn judge(
         &mut self,
         payload: &Payload,
         differences: &[(ItemId, Difference)],
         held: &impl Held,
-        now_ms: u64,
+        times: Times,
     ) -> Judgement {
+        let Times { asked_at_ms, held_by_ms } = times;
         let mut judgement = Judgement { fresh: true, ..Judgement::default() };
         let mut suspects = BTreeMap::new();
         let betrays_itself = self.betrays_itself(differences);
@@ -89,20 +99,20 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let since = match self.suspects.get(id) {
-                Some((earlier, since)) if *earlier == seen => *since,
-                _ => now_ms,
+                Some((earlier, since)) if earlier == difference => *since,
+                _ => asked_at_ms.max(held_by_ms),
             };
-            suspects.insert(id.clone(), (seen, since));
+            suspects.insert(id.clone(), (*difference, since));
             let confirmable_at_ms = since.saturating_add(self.confirmation_ms);
             let may_be_confirmed = self.may_be_confirmed(id, *difference, held);
-            if may_be_confirmed && now_ms >= confirmable_at_ms && now_ms > since {
+            if may_be_confirmed && asked_at_ms >= confirmable_at_ms && asked_at_ms > since {
                 judgement.accept(id, *difference);
             } else {
                 judgement.keep(id, seen, may_be_confirmed.then_some(confirmable_at_ms));
             }
         }
         self.suspects = suspects;
-        judgement.fresh &= self.shows_all_named(payload, differences, held, now_ms);
+        judgement.fresh &= self.shows_all_named(payload, differences, held, asked_at_ms);
         judgement
     }
 

@@ -155,3 +155,44 @@ fn an_update_without_a_version_that_the_table_has_is_waited_for_only_until_no_ca
     let took_ms = world.state().now_ms - before;
     assert!((1_500..3_500).contains(&took_ms), "{took_ms} ms");
 }
+
+/// A whole sync whose first answer lacks `a`, and `a` made anew by LaunchDarkly and brought to the table by somebody else
+/// after so many milliseconds. The second answer is so old. Gives what `a` is then.
+fn beside_somebody_else(made_after_ms: u64, first_survey_ms: u64, lag_ms: u64) -> Option<u64> {
+    let world = filled(&[("a", 1), ("b", 1)]);
+    world.unset(&flag("a"));
+    let start_ms = world.state().now_ms;
+    let fetches = world.state().fetches;
+    let syncer = Syncer::new(world.clone(), world.clone(), world.clone(), SETTINGS);
+    let request = Request { thoroughness: Thoroughness::Whole, deadline_ms: start_ms + 60_000 };
+    let mut whole = Box::pin(syncer.sync(&request));
+    while world.state().fetches == fetches {
+        assert!(poll(whole.as_mut()).is_pending());
+    }
+    let mut is_made = false;
+    let until_ms = start_ms + made_after_ms.max(first_survey_ms);
+    while world.state().now_ms < until_ms {
+        world.pass_time(1);
+        let now_ms = world.state().now_ms;
+        if now_ms == start_ms + made_after_ms {
+            world.set(flag("a"), 5);
+            world.state().put(flag("a"), 5);
+            is_made = true;
+        }
+        assert!(now_ms < start_ms + first_survey_ms || poll(whole.as_mut()).is_pending());
+    }
+    assert!(is_made);
+    world.state().lags = vec![lag_ms];
+    world.run(whole).unwrap();
+    world.versions().get(&flag("a")).copied()
+}
+
+#[test]
+fn what_somebody_else_brings_between_two_answers_is_not_confirmed_to_be_gone() {
+    assert_eq!(beside_somebody_else(1_990, 0, 500), Some(5));
+}
+
+#[test]
+fn nor_is_what_somebody_else_brings_while_a_large_table_is_read() {
+    assert_eq!(beside_somebody_else(2_000, 3_000, 1_400), Some(5));
+}
