@@ -44,7 +44,7 @@ impl Daemon {
             tracing::error!("{error}");
             return Looked::Forbidden;
         }
-        match file::apply(&self.settings.file, &self.values.assignments()) {
+        match file::apply(&self.settings.file, &self.values.assignments(), &mut self.backups) {
             Ok(applied) => self.applied(&applied, now),
             Err(error) => {
                 self.failed(&error, now);

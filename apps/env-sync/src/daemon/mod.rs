@@ -26,6 +26,7 @@ use self::events::Signals;
 use crate::analytics::Analytics;
 use crate::exit::Exit;
 use crate::file;
+use crate::file::backup::Backups;
 use crate::file::lock::{self, Lock, LockError};
 use crate::pace::Pace;
 use crate::reload::child::Supervised;
@@ -72,6 +73,7 @@ struct Daemon {
     started: tokio::time::Instant,
     lock: Option<Lock>,
     path: PathBuf,
+    backups: Backups,
     values: Values,
     pace: Pace,
     analytics: Analytics,
@@ -132,6 +134,7 @@ impl Daemon {
             signals,
             lock,
             path,
+            backups: Backups::default(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Copies of the file, made before its content changes: `FILE.YYYYMMDD-HHMMSS`, by the local clock.
 //!
-//! A name that is taken gets `-1`, `-2` and so on: no copy is ever overwritten, whatever the clock does.
+//! A name that is taken gets `-1`, `-2` and so on: no copy is ever overwritten, whatever the clock does. The last name is
+//! remembered: in a storm each copy would else have to try the names of all that were made in the same second.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -10,29 +11,40 @@ use std::path::{Path, PathBuf};
 
 use super::directory;
 
-/// Copies the content, with mode 0600.
-pub(super) fn copy(path: &Path, text: &[u8]) -> io::Result<PathBuf> {
-    copy_at(path, text, &chrono::Local::now().format("%Y%m%d-%H%M%S").to_string())
+/// Makes copies.
+#[derive(Debug, Default)]
+pub struct Backups {
+    /// Stamp and number of the last copy.
+    last: Option<(String, u32)>,
 }
 
-fn copy_at(path: &Path, text: &[u8], stamp: &str) -> io::Result<PathBuf> {
-    for number in 0_u32.. {
-        let suffix = if number == 0 { format!(".{stamp}") } else { format!(".{stamp}-{number}") };
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(mut file) => {
-                // A half copy is worse than none.
-                return match file.write_all(text) {
-                    Ok(()) => Ok(name.into()),
-                    Err(error) => fs::remove_file(&name).and(Err(error)),
-                };
+impl Backups {
+    /// Copies the content, with mode 0600.
+    pub(super) fn copy(&mut self, path: &Path, text: &[u8]) -> io::Result<PathBuf> {
+        self.copy_at(path, text, chrono::Local::now().format("%Y%m%d-%H%M%S").to_string())
+    }
+
+    fn copy_at(&mut self, path: &Path, text: &[u8], stamp: String) -> io::Result<PathBuf> {
+        let last = self.last.as_ref().filter(|(last, _)| *last == stamp);
+        for number in last.map_or(0, |(_, number)| number + 1).. {
+            let suffix = if number == 0 { format!(".{stamp}") } else { format!(".{stamp}-{number}") };
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(mut file) => {
+                    self.last = Some((stamp, number));
+                    // A half copy is worse than none.
+                    return match file.write_all(text) {
+                        Ok(()) => Ok(name.into()),
+                        Err(error) => fs::remove_file(&name).and(Err(error)),
+                    };
+                }
             }
         }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Deletes all copies but the newest, of which the one just made is the newest, though the clock was set back. What is
@@ -72,14 +84,34 @@ mod tests {
     fn copies_of_one_second_have_names_of_their_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
-        for (text, name) in
-            [("1", ".env.20260102-030405"), ("2", ".env.20260102-030405-1"), ("3", ".env.20260102-030405-2")]
-        {
-            let copy = copy_at(&path, text.as_bytes(), "20260102-030405").unwrap();
+        let mut backups = Backups::default();
+        for (text, stamp, name) in [
+            ("1", "20260102-030405", ".env.20260102-030405"),
+            ("2", "20260102-030405", ".env.20260102-030405-1"),
+            ("3", "20260102-030405", ".env.20260102-030405-2"),
+            ("4", "20260102-030406", ".env.20260102-030406"),
+            ("5", "20260102-030405", ".env.20260102-030405-3"),
+        ] {
+            let copy = backups.copy_at(&path, text.as_bytes(), stamp.to_owned()).unwrap();
             assert_eq!(copy, folder.path().join(name));
             assert_eq!(fs::read_to_string(&copy).unwrap(), text);
             assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_copy_of_another_process_is_not_overwritten_and_a_deleted_name_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let (mut one, mut other) = (Backups::default(), Backups::default());
+        let copies: Vec<_> = [&mut one, &mut other]
+            .into_iter()
+            .flat_map(|backups| [0, 1].map(|_| backups.copy_at(&path, b"", "20260102-030405".to_owned()).unwrap()))
+            .collect();
+        assert!((1..copies.len()).all(|at| !copies[..at].contains(&copies[at])), "{copies:?}");
+        fs::remove_file(&copies[0]).unwrap();
+        let next = one.copy_at(&path, b"", "20260102-030405".to_owned()).unwrap();
+        assert!(!copies.contains(&next), "{next:?}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use self::backup::Backups;
 use crate::edit::{self, Assignment, EditError, Edited, Refusal};
 use crate::settings::FileSettings;
 
@@ -66,7 +67,11 @@ struct Look {
 }
 
 /// Brings the values into the file.
-pub fn apply(settings: &FileSettings, assignments: &[Assignment]) -> Result<Applied, FileError> {
+pub fn apply(
+    settings: &FileSettings,
+    assignments: &[Assignment],
+    backups: &mut Backups,
+) -> Result<Applied, FileError> {
     let path = target(&settings.path)?;
     for _ in 0..LOOKS {
         let look = look(&path)?;
@@ -76,7 +81,7 @@ pub fn apply(settings: &FileSettings, assignments: &[Assignment]) -> Result<Appl
             restrict(&path, look.metadata.as_ref(), settings.mode);
             return Ok(Applied { refused: edited.refused, ..Applied::default() });
         }
-        if let Some(applied) = write(settings, &path, &look, edited)? {
+        if let Some(applied) = write(settings, &path, &look, edited, backups)? {
             return Ok(applied);
         }
     }
@@ -112,7 +117,13 @@ pub fn known(settings: &FileSettings) -> Result<BTreeMap<String, String>, FileEr
 }
 
 /// Nothing where the file changed under our hands.
-fn write(settings: &FileSettings, path: &Path, look: &Look, edited: Edited) -> Result<Option<Applied>, FileError> {
+fn write(
+    settings: &FileSettings,
+    path: &Path,
+    look: &Look,
+    edited: Edited,
+    backups: &mut Backups,
+) -> Result<Option<Applied>, FileError> {
     let mut applied = Applied { changed: edited.changed, refused: edited.refused, ..Applied::default() };
     let failed = |error| FileError::Write(path.to_owned(), error);
     let Some(old) = look.metadata.as_ref() else {
@@ -126,7 +137,7 @@ fn write(settings: &FileSettings, path: &Path, look: &Look, edited: Edited) -> R
         return Ok(None);
     }
     if settings.backup {
-        match backup::copy(path, &look.text) {
+        match backups.copy(path, &look.text) {
             Ok(copy) => applied.backup = Some(copy),
             Err(error) => applied.backup_failed = Some(error),
         }

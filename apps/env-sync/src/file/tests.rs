@@ -8,6 +8,7 @@ use crate::edit::{Format, Text};
 struct Stage {
     folder: tempfile::TempDir,
     settings: FileSettings,
+    backups: Backups,
 }
 
 impl Stage {
@@ -15,12 +16,12 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         let settings = FileSettings { path, format: Format::Dotenv, mode: 0o600, backup: true, keep_backups: None };
-        Self { folder, settings }
+        Self { folder, settings, backups: Backups::default() }
     }
 
-    fn write(&self, value: &str) -> Result<Applied, FileError> {
+    fn write(&mut self, value: &str) -> Result<Applied, FileError> {
         let value = Text::Plain(value.to_owned());
-        apply(&self.settings, &[Assignment { name: "A".to_owned(), value }])
+        apply(&self.settings, &[Assignment { name: "A".to_owned(), value }], &mut self.backups)
     }
 
     fn names(&self) -> Vec<String> {
@@ -41,7 +42,7 @@ impl Stage {
 
 #[test]
 fn a_new_file_is_its_owners_alone_and_needs_no_backup() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     let applied = stage.write("1").unwrap();
     assert_eq!((applied.changed.as_slice(), applied.backup), (&["A".to_owned()][..], None));
     assert_eq!((stage.text().as_str(), stage.mode()), ("A=1\n", 0o600));
@@ -50,7 +51,7 @@ fn a_new_file_is_its_owners_alone_and_needs_no_backup() {
 
 #[test]
 fn what_is_right_already_is_not_touched_but_for_its_mode() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     fs::write(&stage.settings.path, "A=1\n").unwrap();
     fs::set_permissions(&stage.settings.path, fs::Permissions::from_mode(0o644)).unwrap();
     let before = fs::metadata(&stage.settings.path).unwrap();
@@ -63,7 +64,7 @@ fn what_is_right_already_is_not_touched_but_for_its_mode() {
 
 #[test]
 fn each_change_leaves_the_content_before_it() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     for value in ["1", "2", "3"] {
         stage.write(value).unwrap();
     }
@@ -89,7 +90,7 @@ fn no_more_backups_are_kept_than_wanted() {
 
 #[test]
 fn a_symlink_stays_and_its_target_is_replaced() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     fs::create_dir(stage.folder.path().join("real")).unwrap();
     symlink("second", &stage.settings.path).unwrap();
     symlink("real/file", stage.folder.path().join("second")).unwrap();
@@ -104,7 +105,7 @@ fn a_symlink_stays_and_its_target_is_replaced() {
 
 #[test]
 fn what_is_no_file_is_left_alone() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
     fs::create_dir(&stage.settings.path).unwrap();
     assert!(matches!(stage.write("1"), Err(FileError::NotAFile(_))));
 }
