@@ -67,11 +67,7 @@ struct Look {
 }
 
 /// Brings the values into the file.
-pub fn apply(
-    settings: &FileSettings,
-    assignments: &[Assignment],
-    backups: &mut Backups,
-) -> Result<Applied, FileError> {
+pub fn apply(settings: &FileSettings, assignments: &[Assignment], backups: &mut Backups) -> Result<Applied, FileError> {
     let path = target(&settings.path)?;
     for _ in 0..LOOKS {
         let look = look(&path)?;

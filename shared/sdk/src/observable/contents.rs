@@ -1,14 +1,18 @@
 //! What an observable store holds at one moment, and how two moments differ. Pure.
+//!
+//! Moments share what is the same in both, so a change of one item costs that item's neighbourhood, however large the
+//! environment: neither is the index copied for it, nor compared item by item.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use flagcache_payload::{Items, Kind, version_in};
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use launchdarkly_server_sdk::{AllData, SerializedItem};
 
-/// Flags and segments at one moment. Immutable; copies share the items' texts.
+/// Flags and segments at one moment. Immutable, and cheap to copy.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     initialized: bool,
@@ -16,9 +20,9 @@ pub struct Contents {
     segments: Held,
 }
 
-type Held = BTreeMap<Arc<str>, Entry>;
+type Held = OrdMap<Arc<str>, Entry>;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     version: u64,
     /// Nothing in the place of a deleted item.
@@ -46,7 +50,7 @@ impl Contents {
             keys.filter_map(|key| {
                 let json = items.json(kind, &key)?;
                 let version = version_in(&json);
-                Some((key.into(), Entry { version, json: Some(json.into()) }))
+                Some((Arc::<str>::from(key), Entry { version, json: Some(json.into()) }))
             })
             .collect()
         };
@@ -79,16 +83,8 @@ impl Contents {
 
     /// What differs in the newer contents, segments first, by ascending key. Versions alone make no difference.
     pub(super) fn changes_to(&self, newer: &Self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for kind in Kind::ALL {
-            let (mut old, mut new) = (self.held(kind).iter().peekable(), newer.held(kind).iter().peekable());
-            while let Some(order) = order(old.peek(), new.peek()) {
-                let before = if order.is_le() { old.next() } else { None };
-                let after = if order.is_ge() { new.next() } else { None };
-                changes.extend(change(kind, before, after));
-            }
-        }
-        changes
+        let of_kind = |kind| self.held(kind).diff(newer.held(kind)).filter_map(move |item| change(kind, &item));
+        Kind::ALL.into_iter().flat_map(of_kind).collect()
     }
 
     /// The item as the SDK's stores hold it.
@@ -108,25 +104,13 @@ impl Contents {
     }
 }
 
-/// Which of two sorted lists goes on with the smaller key; nothing once both have ended.
-fn order(old: Option<&(&Arc<str>, &Entry)>, new: Option<&(&Arc<str>, &Entry)>) -> Option<Ordering> {
-    match (old, new) {
-        (None, None) => None,
-        (Some(_), None) => Some(Ordering::Less),
-        (None, Some(_)) => Some(Ordering::Greater),
-        (Some((old, _)), Some((new, _))) => Some(old.cmp(new)),
-    }
-}
-
-fn change(kind: Kind, old: Option<(&Arc<str>, &Entry)>, new: Option<(&Arc<str>, &Entry)>) -> Option<Change> {
-    let json = |side: Option<(&Arc<str>, &Entry)>| side.and_then(|(_, entry)| entry.json.clone());
-    let (before, after) = (json(old), json(new));
-    let is_same = match (&before, &after) {
-        (Some(before), Some(after)) => Arc::ptr_eq(before, after) || before == after,
-        (before, after) => before == after,
+fn change(kind: Kind, item: &DiffItem<'_, '_, Arc<str>, Entry>) -> Option<Change> {
+    let (key, before, after) = match *item {
+        DiffItem::Add(key, new) => (key, None, new.json.as_ref()),
+        DiffItem::Update { old: (key, old), new: (_, new) } => (key, old.json.as_ref(), new.json.as_ref()),
+        DiffItem::Remove(key, old) => (key, old.json.as_ref(), None),
     };
-    let (key, _) = new.or(old)?;
-    (!is_same).then(|| Change { kind, key: key.to_string(), before, after })
+    (before != after).then(|| Change { kind, key: key.to_string(), before: before.cloned(), after: after.cloned() })
 }
 
 fn text<'a>(held: &'a Held, key: &str) -> Option<&'a Arc<str>> {
@@ -153,7 +137,7 @@ impl From<SerializedItem> for Entry {
 impl From<AllData<SerializedItem, SerializedItem>> for Contents {
     fn from(data: AllData<SerializedItem, SerializedItem>) -> Self {
         let held = |items: HashMap<String, SerializedItem>| {
-            items.into_iter().map(|(key, item)| (key.into(), item.into())).collect()
+            items.into_iter().map(|(key, item)| (Arc::<str>::from(key), Entry::from(item))).collect()
         };
         Self { initialized: true, flags: held(data.flags), segments: held(data.segments) }
     }
@@ -167,5 +151,57 @@ impl Items for Contents {
     fn keys(&self, kind: Kind) -> Vec<Cow<'_, str>> {
         let whole = self.held(kind).iter().filter(|(_, entry)| entry.json.is_some());
         whole.map(|(key, _)| Cow::Borrowed(&**key)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn take(contents: &mut Contents, key: u16, version: u64, text: u8) {
+        // Flags and segments, and now and then a deletion.
+        let kind = if key.is_multiple_of(5) { Kind::Segment } else { Kind::Flag };
+        let item = SerializedItem { version, deleted: text == 0, serialized_item: format!("{text}") };
+        contents.take(kind, &format!("key-{key}"), item);
+    }
+
+    /// Item by item.
+    fn compared(old: &Contents, new: &Contents) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for kind in Kind::ALL {
+            let mut keys: Vec<_> = old.keys(kind).into_iter().chain(new.keys(kind)).map(Cow::into_owned).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            for key in keys {
+                let json = |contents: &Contents| text(contents.held(kind), &key).cloned();
+                let (before, after) = (json(old), json(new));
+                if before != after {
+                    changes.push(Change { kind, key, before, after });
+                }
+            }
+        }
+        changes
+    }
+
+    proptest! {
+        #[test]
+        fn the_difference_is_that_of_every_item(
+            first in proptest::collection::vec((0..400_u16, 0..4_u8), 0..600),
+            then in proptest::collection::vec((0..450_u16, 0..4_u8), 0..40),
+        ) {
+            let mut old = Contents::default();
+            for (key, text) in first {
+                take(&mut old, key, 1, text);
+            }
+            let (mut new, mut version) = (old.clone(), 1);
+            for (key, text) in then {
+                version += 1;
+                take(&mut new, key, version, text);
+            }
+            prop_assert_eq!(old.changes_to(&new), compared(&old, &new));
+            prop_assert_eq!(new.changes_to(&old), compared(&new, &old));
+        }
     }
 }

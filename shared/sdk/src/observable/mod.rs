@@ -182,7 +182,7 @@ impl PersistentDataStore for Observable {
         Ok(self.contents.send_if_modified(|contents| {
             let is_news = contents.is_news(kind, key, item.version);
             if is_news {
-                // Copies the index where somebody looks at it, and nothing where changes come faster than looks.
+                // Whoever looks at the contents keeps them as they are.
                 Arc::make_mut(contents).take(kind, key, item);
             }
             is_news
