@@ -143,7 +143,7 @@ bench: ## Measure our functions beside LaunchDarkly's SDKs and the predecessor, 
 	tests/interop/install-redis || echo "without a redis-server overrides are not measured" >&2
 	tests/interop/install-server
 	cargo build --release --locked $(FUNCTIONS) -p relay-override -p env-sync -p prefork-server
-	FLAGCACHE_BIN_DIR=target/release cargo run --locked -p flagcache-tests --bin bench -- all
+	FLAGCACHE_BIN_DIR=target/release cargo run --release --locked -p flagcache-tests --bin bench -- all
 
 .PHONY: load
 load: ## Send 2,000 webhooks in a minute to ten stores over DynamoDB Local, and report (installs it)

@@ -1,8 +1,9 @@
 //! `env-sync` beside the daemon that everybody would write first: LaunchDarkly's Python SDK and python-dotenv.
 //!
-//! Both follow the same stand-in with the same flags, without debounce, into a file in memory, and take turns. A change
-//! is timed from the moment the stand-in is told to the moment a reader of the file sees it, so the stand-in's own work is
-//! in both figures.
+//! Both follow stand-ins with the same flags, without debounce, into a file in memory, and take turns. A change is timed
+//! from the moment the stand-in is told to the moment a reader of the file sees it. So the stand-in's own work is in both
+//! figures, and must be that of an optimised build; and each has a stand-in of its own, lest it be timed while the other
+//! takes in the same change on the same processors.
 
 use crate::report::Report;
 use crate::sample::{cpu_of_running, median, median_bytes, resident};
@@ -36,31 +37,26 @@ struct Running {
 
 /// Measures both over an environment of this many flags.
 pub(crate) async fn measure(flags: usize, runs: usize) -> Result<Report> {
-    let standin = Standin::start(StandinOptions::default().data(payload(flags))?).await?;
     let daemons = [ours()?, python()?];
+    let options = StandinOptions::default().data(payload(flags))?;
+    let standins = [Standin::start(options.clone()).await?, Standin::start(options).await?];
     let mut report = Report::new(&format!("Daemons over {flags} flags"), &["env-sync", "Python", "1st : 2nd"]);
     let mut starts = [Vec::new(), Vec::new()];
     for _ in 0..runs {
-        for (daemon, starts) in daemons.iter().zip(&mut starts) {
-            starts.push(daemon.start(&standin)?.until(&value(0))?);
+        for ((daemon, standin), starts) in daemons.iter().zip(&standins).zip(&mut starts) {
+            starts.push(daemon.start(standin)?.until(&value(0))?);
         }
     }
     report.times("start → file", &starts.map(median));
 
-    let running = [daemons[0].start(&standin)?, daemons[1].start(&standin)?];
+    let running = [daemons[0].start(&standins[0])?, daemons[1].start(&standins[1])?];
     for daemon in &running {
         daemon.until(&value(0))?;
     }
     let mut changes = [Vec::new(), Vec::new()];
-    let mut number = 0;
-    for _ in 0..runs.max(50) {
-        for (daemon, changes) in running.iter().zip(&mut changes) {
-            number += 1;
-            changes.push(daemon.change(&standin, number)?);
-            // The other one follows too, and is not to be disturbed by it.
-            for other in &running {
-                other.until(&value(number))?;
-            }
+    for number in 1..=runs.max(50) {
+        for ((daemon, standin), changes) in running.iter().zip(&standins).zip(&mut changes) {
+            changes.push(daemon.change(standin, number)?);
         }
     }
     report.times("change → file", &changes.map(median));
@@ -128,8 +124,9 @@ impl Running {
     }
 
     fn change(&self, standin: &Standin, number: usize) -> Result<Duration> {
+        let flag = flag(0, &value(number)).to_string();
         let since = Instant::now();
-        standin.upsert_flag(&flag(0, &value(number)))?;
+        standin.upsert_flag(&flag)?;
         self.until(&value(number))?;
         Ok(since.elapsed())
     }
