@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::stage::{Daemon, Stage, until};
 
-/// Tells what it was started with.
-const PROGRAM: &str = "echo \"${A-none}-${B-none}-${C-none}-${PORT-none}\" >>starts; while :; do sleep 0.02; done";
+/// Tells what it was started with, and ends with whoever started it: a test's end kills the daemon, not its program.
+const PROGRAM: &str =
+    "echo \"${A-none}-${B-none}-${C-none}-${PORT-none}\" >>starts; while kill -0 $PPID; do sleep 0.02; done";
 
 #[tokio::test]
 async fn an_unreachable_launchdarkly_leaves_the_file_and_is_tried_again() {
