@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use local::patience::{PATIENCE, in_time};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -15,8 +16,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long a page may take to become as it is awaited.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The key of an element's id in the protocol's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -179,12 +178,16 @@ async fn start_driver() -> Result<(Child, String)> {
     command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut driver = command.spawn().context("failed to start chromedriver; tests/browser/install installs it")?;
     let mut lines = BufReader::new(driver.stdout.take().context("failed to read its output")?).lines();
-    while let Some(line) = lines.next_line().await? {
-        if let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") {
-            return Ok((driver, format!("http://127.0.0.1:{}", port.trim_end_matches('.'))));
+    let told = async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") {
+                return Ok(format!("http://127.0.0.1:{}", port.trim_end_matches('.')));
+            }
         }
-    }
-    anyhow::bail!("failed to start chromedriver: it names no port")
+        anyhow::bail!("failed to start chromedriver: it names no port")
+    };
+    let url = in_time(told, || "chromedriver's port".to_owned()).await??;
+    Ok((driver, url))
 }
 
 async fn send(method: Method, url: &str, body: Value) -> Result<Value> {

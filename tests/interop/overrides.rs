@@ -7,6 +7,7 @@ use flagcache_tests::pipeline::Pipeline;
 use flagcache_tests::redis_server::RedisServer;
 use flagcache_tests::tools::Tools;
 use local::lambda::FunctionProcess;
+use local::patience::PATIENCE;
 use serde_json::{Value, json};
 
 const PREFIX: &str = "ld:default:staging";
@@ -58,7 +59,9 @@ async fn official_sdks_in_daemon_mode_evaluate_what_was_overridden() -> Result<(
 #[tokio::test]
 async fn the_drill_ends_with_everything_equal() -> Result<()> {
     Tools::install()?;
-    let output = tokio::process::Command::new(binary("drill")?).kill_on_drop(true).output().await?;
+    let mut drill = tokio::process::Command::new(binary("drill")?);
+    // All that it does has a limit of its own.
+    let output = tokio::time::timeout(PATIENCE * 5, drill.kill_on_drop(true).output()).await??;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "the drill failed:\n{out}{err}");
     for expected in ["LaunchDarkly goes dark", "updated v12 → v13", "Go SDK", "Python SDK", "everything is equal again"]

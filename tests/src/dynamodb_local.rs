@@ -2,15 +2,18 @@
 
 use crate::tools::Tools;
 use anyhow::{Context, Result, bail};
+use local::patience::in_time;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// How long the Java program may take to listen.
-const START_LIMIT: Duration = Duration::from_secs(30);
-/// Runs Java until the standard input closes, which it also does when this program is killed.
-const UNTIL_INPUT_ENDS: &str = r#"java "$@" </dev/null & java=$!; cat >/dev/null; kill "$java"; wait "$java""#;
+/// How often another port is tried where one was taken meanwhile.
+const TRIES: u32 = 5;
+/// Runs Java until the standard input closes, which it also does when this program is killed; ends where Java does.
+const UNTIL_INPUT_ENDS: &str =
+    r#"exec 3<&0; java "$@" </dev/null & java=$!; { cat <&3 >/dev/null; kill -KILL "$java"; } & wait "$java""#;
 
 /// A running emulator. Dropping it ends it.
 #[derive(Debug)]
@@ -22,7 +25,16 @@ pub struct DynamoDbLocal {
 impl DynamoDbLocal {
     /// Starts an emulator without tables.
     pub async fn start(tools: &Tools) -> Result<Self> {
-        let libraries = tools.dynamodb_local();
+        for _ in 0..TRIES {
+            if let Some(emulator) = Self::try_start(&tools.dynamodb_local()).await? {
+                return Ok(emulator);
+            }
+        }
+        bail!("DynamoDB Local ends instead of listening; is Java 17 there?")
+    }
+
+    /// Nothing where it has ended at once, as it does where the port was taken meanwhile.
+    async fn try_start(libraries: &Path) -> Result<Option<Self>> {
         // The port is free again before the emulator takes it, for it cannot choose one itself.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let process = Command::new("sh")
@@ -37,9 +49,8 @@ impl DynamoDbLocal {
             .stderr(Stdio::null())
             .spawn()
             .context("failed to run sh")?;
-        let emulator = Self { process, port };
-        emulator.listening().await?;
-        Ok(emulator)
+        let mut emulator = Self { process, port };
+        Ok(emulator.is_listening().await?.then_some(emulator))
     }
 
     /// The URL to give to clients.
@@ -47,15 +58,21 @@ impl DynamoDbLocal {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    async fn listening(&self) -> Result<()> {
-        let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
-            if began.elapsed() > START_LIMIT {
-                bail!("DynamoDB Local does not listen on port {} after {START_LIMIT:?}; is Java 17 there?", self.port);
+    async fn is_listening(&mut self) -> Result<bool> {
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        let listens = async {
+            loop {
+                // First: who answers on the port of one that has ended is somebody else.
+                if self.process.try_wait()?.is_some() {
+                    return Ok(false);
+                }
+                if TcpStream::connect(address).await.is_ok() {
+                    return Ok(true);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+        };
+        in_time(listens, || format!("DynamoDB Local to listen on {address:?}")).await?
     }
 }
 

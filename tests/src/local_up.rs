@@ -2,13 +2,11 @@
 
 use crate::binaries::binary;
 use anyhow::{Context, Result, bail};
+use local::patience::{PATIENCE, in_time};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-
-/// How long it may take to end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The program with free ports and the built functions. Dropping it asks it to end, and waits.
 #[derive(Debug)]
@@ -28,11 +26,15 @@ impl LocalUp {
         let mut child = command.spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("failed to read its output")?).lines();
         let mut banner = String::new();
-        while !banner.contains("Ctrl-C ends everything") {
-            let Some(line) = lines.next_line().await? else { bail!("failed to start local up; it said: {banner}") };
-            banner.push_str(&line);
-            banner.push('\n');
-        }
+        let told = async {
+            while !banner.contains("Ctrl-C ends everything") {
+                let Some(line) = lines.next_line().await? else { bail!("failed to start local up; it said: {banner}") };
+                banner.push_str(&line);
+                banner.push('\n');
+            }
+            Ok(())
+        };
+        in_time(told, || "what `local up` prints".to_owned()).await??;
         // It goes on writing, a line for each webhook.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { child, banner })

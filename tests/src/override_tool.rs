@@ -3,8 +3,9 @@
 use crate::binaries::binary;
 use crate::pipeline::{AWS_SECRET, Pipeline};
 use anyhow::{Context, Result, ensure};
+use local::patience;
 use std::path::{Path, PathBuf};
-use tokio::process::Command;
+use std::process::Command;
 
 /// Where `rc` is run: the journal's folder, and the variables that it gets.
 #[derive(Debug)]
@@ -54,14 +55,13 @@ impl OverrideTool {
 
     /// Runs it with a line of arguments, none of which holds a blank.
     pub async fn run(&self, line: &str) -> Result<Ran> {
-        let output = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(line.split_whitespace())
             .current_dir(self.folder.path())
             .env_clear()
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .output()
-            .await
-            .context("failed to run rc")?;
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let output = patience::output(command).await.context("failed to run rc")?;
         let ran = Ran {
             code: output.status.code().context("rc was stopped by a signal")?,
             out: String::from_utf8(output.stdout)?,

@@ -1,11 +1,13 @@
 //! The pipeline around a test: a table, a LaunchDarkly, and the built functions between them.
 
+use std::panic::Location;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use local::dynamodb::EmbeddedDynamoDb;
 use local::lambda::{Function, FunctionProcess, InvokeError};
+use local::patience::in_time;
 use local::standin::{Standin, StandinOptions, signature};
 use serde_json::{Value, json};
 
@@ -175,13 +177,17 @@ pub async fn fault(function: &FunctionProcess, event: &Value) -> Result<(String,
     }
 }
 
-/// Waits for a condition that other processes bring about, and gives up after ten seconds.
-pub async fn eventually<F: Future<Output = Result<bool>>>(mut condition: impl FnMut() -> F) -> Result<()> {
-    let attempts = tokio::time::timeout(Duration::from_secs(10), async {
+/// Waits for a condition that other processes bring about.
+#[track_caller]
+pub fn eventually<F: Future<Output = Result<bool>>>(
+    mut condition: impl FnMut() -> F,
+) -> impl Future<Output = Result<()>> {
+    let place = Location::caller();
+    let attempts = async move {
         while !condition().await? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
-    });
-    attempts.await.context("it did not happen within ten seconds")?
+    };
+    async move { in_time(attempts, || format!("what stands at {place}")).await? }
 }

@@ -1,11 +1,13 @@
 //! A Redis server of one's own, filled as the Relay Proxy fills it. Ended when dropped.
 
 use anyhow::{Context, Result, bail};
+use local::patience::PATIENCE;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
 /// How often another port is tried where one was taken meanwhile.
 const TRIES: u32 = 20;
@@ -32,13 +34,19 @@ impl RedisServer {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 started => started.context("failed to start redis-server")?,
             };
-            let mut lines = BufReader::new(process.stdout.take().context("it has no output")?).lines();
-            let is_ready = lines.any(|line| line.is_ok_and(|line| line.contains("Ready to accept connections")));
+            let output = BufReader::new(process.stdout.take().context("it has no output")?);
             let server = Self { process, folder, port };
-            if is_ready {
-                // Somebody has to read the rest of its log.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok(Some(server));
+            let (said, lines) = mpsc::channel();
+            // Somebody has to read its log to the end.
+            std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(said.send(line))));
+            loop {
+                match lines.recv_timeout(PATIENCE) {
+                    Ok(line) if line.contains("Ready to accept connections") => return Ok(Some(server)),
+                    Ok(_) => {}
+                    // It has ended: the port was taken.
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(silent) => return Err(silent).context("failed to hear from redis-server that it is ready"),
+                }
             }
         }
         bail!("failed to start redis-server on a free port")
@@ -73,7 +81,10 @@ impl RedisServer {
     }
 
     fn connect(&self) -> Result<redis::Connection> {
-        Ok(redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?)
+        let client = redis::Client::open(format!("redis://{}", self.address()))?;
+        let connection = client.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        Ok(connection)
     }
 }
 

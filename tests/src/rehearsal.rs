@@ -9,6 +9,7 @@ pub mod webhooks;
 
 use anyhow::{Context, Result, ensure};
 use functions::Functions;
+use local::patience::in_time;
 use local::standin::{Standin, StandinOptions};
 use nix::pty::openpty;
 use serde_json::Value;
@@ -16,12 +17,16 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
 /// Where the stacks are.
 const REGION: &str = "eu-west-1";
+
+/// How long a command may take: one that builds both functions anew, on a slow machine.
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// For what lies in one place for all tests: the tools, and sam's build.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -66,7 +71,8 @@ impl Rehearsal {
             .spawn()
             .with_context(|| format!("failed to run {}", python.display()))?;
         let stdout = emulator.stdout.take().context("failed to read the emulator's output")?;
-        let endpoint = BufReader::new(stdout).lines().next_line().await?;
+        let mut lines = BufReader::new(stdout).lines();
+        let endpoint = in_time(lines.next_line(), || "the emulator's URL".to_owned()).await??;
         let endpoint = endpoint.context("the emulator ended before it said where it is")?;
         functions.use_aws_at(&endpoint);
         let launchdarkly = Standin::start(StandinOptions::default()).await?;
@@ -153,7 +159,9 @@ fn make(target: &str) -> Command {
 }
 
 async fn run(command: &mut Command) -> Result<Ran> {
-    let output = command.output().await.with_context(|| format!("failed to run {command:?}"))?;
+    let ended = tokio::time::timeout(LONGEST, command.kill_on_drop(true).output()).await;
+    let ended = ended.with_context(|| format!("waited {LONGEST:?} in vain for the end of {command:?}"))?;
+    let output = ended.with_context(|| format!("failed to run {command:?}"))?;
     Ok(Ran {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -164,8 +172,8 @@ async fn run(command: &mut Command) -> Result<Ran> {
 async fn install() -> Result<()> {
     let _turn = ONE_AT_A_TIME.lock().await;
     let parts = ["cloud", "cargo-lambda", "rehearsal"];
-    let installed = Command::new(root().join("make/install")).args(parts).status().await?;
-    ensure!(installed.success(), "failed to install the rehearsal's tools; the lines above say why");
+    let ran = run(Command::new(root().join("make/install")).args(parts).stdin(Stdio::null())).await?;
+    ensure!(ran.success, "failed to install the rehearsal's tools: {}", ran.stderr);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
+use local::patience::PATIENCE;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ impl Table {
         let table = Self {
             endpoint: endpoint.to_owned(),
             name: format!("flags-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)),
-            client: reqwest::Client::builder().no_proxy().build()?,
+            client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
         };
         let request = json!({
             "AttributeDefinitions": [

@@ -5,12 +5,10 @@ use crate::gateway::{Gateway, Request};
 use crate::pipeline::{AWS_SECRET, HttpAnswer, SDK_KEY, SECRET, deliver};
 use anyhow::{Context, Result, ensure};
 use local::lambda::{Function, FunctionProcess, InvokeError};
+use local::patience::in_time;
 use serde_json::{Value, json};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// How long a line of the log may take to arrive after the answer.
-const LINE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `store`.
 #[derive(Debug)]
@@ -104,8 +102,7 @@ impl Watched {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let lines = tokio::time::timeout(LINE_LIMIT, enough).await;
-        lines.with_context(|| format!("{what} did not come:\n{}", self.process.logs().text()))
+        Ok(in_time(enough, || format!("{what}:\n{}", self.process.logs().text())).await?)
     }
 
     /// Searches an answer, and all output so far.

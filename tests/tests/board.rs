@@ -1,12 +1,11 @@
 //! The flag board of a running `local up`, over HTTP and with the built functions.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use flagcache_tests::local_up::LocalUp;
+use local::patience::PATIENCE;
 use serde_json::Value;
-use std::time::{Duration, Instant};
-
-/// How long a cell may take to become as it is awaited.
-const PATIENCE: Duration = Duration::from_secs(20);
+use std::time::Duration;
+use tokio::time::timeout;
 
 struct Board {
     _up: LocalUp,
@@ -42,28 +41,34 @@ impl Board {
 
     /// Looks at a cell until it is as wanted.
     async fn wait_for(&self, flag: &str, column: &str, is_so: impl Fn(&[String; 3]) -> bool) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            let cell = self.cell(flag, column).await?;
-            if is_so(&cell) {
-                return Ok(());
+        let mut seen = Default::default();
+        let looked = async {
+            while !is_so(&seen) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                seen = self.cell(flag, column).await?;
             }
-            ensure!(began.elapsed() < PATIENCE, "{column} of {flag} stays {cell:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            anyhow::Ok(())
+        };
+        let looked = timeout(PATIENCE, looked).await;
+        looked.with_context(|| format!("{column} of {flag} stays {seen:?}"))?
+    }
+
+    /// Waits until a cell is this.
+    async fn wait_until(&self, flag: &str, column: &str, wanted: [&str; 3]) -> Result<()> {
+        self.wait_for(flag, column, |cell| *cell == wanted).await
     }
 }
 
 #[tokio::test]
 async fn a_switch_arrives_in_the_table_and_at_the_reader() -> Result<()> {
     let board = Board::start(&[]).await?;
-    assert_eq!(board.cell("sample-flag", "reader").await?, ["false", "off", "idle"]);
+    board.wait_until("sample-flag", "reader", ["false", "off", "idle"]).await?;
 
     board.post("/flags/sample-flag", "on=true").await?;
 
-    assert_eq!(board.cell("sample-flag", "store").await?, ["updated, 1 written", "fresh", "reached"]);
-    assert_eq!(board.cell("sample-flag", "table").await?, ["on", "v2", "reached"]);
-    assert_eq!(board.cell("sample-flag", "reader").await?, ["true", "fallthrough", "reached"]);
+    board.wait_until("sample-flag", "store", ["updated, 1 written", "fresh", "reached"]).await?;
+    board.wait_until("sample-flag", "table", ["on", "v2", "reached"]).await?;
+    board.wait_until("sample-flag", "reader", ["true", "fallthrough", "reached"]).await?;
     let state = board.state().await?;
     assert_eq!(state["columns"][3]["fact"], "generation 2");
     Ok(())
@@ -78,8 +83,7 @@ async fn every_fault_leaves_the_table_behind_and_a_scheduled_sync_heals_it() -> 
         board.post("/flags/sample-flag", if on == "true" { "on=true" } else { "on=false" }).await?;
         // store asks a LaunchDarkly that is down more than once.
         board.wait_for("sample-flag", "webhook", |[_, _, tone]| tone != "waiting").await?;
-        let [text, _, tone] = board.cell("sample-flag", "reader").await?;
-        assert_eq!((text.as_str(), tone.as_str()), (off, "behind"), "{fault}");
+        board.wait_for("sample-flag", "reader", |[text, _, tone]| text == off && tone == "behind").await?;
         assert_eq!(board.state().await?["behind"], 1, "{fault}");
 
         board.post(&format!("/faults/{fault}"), "on=false").await?;
@@ -103,6 +107,6 @@ async fn companions_are_columns_and_hear_of_a_change_without_a_webhook() -> Resu
     for (column, text, note) in [("env-file", url.to_owned(), ""), ("prefork", format!("\"{url}\""), "2 workers")] {
         board.wait_for(flag, column, |cell| *cell == [text.as_str(), note, "reached"]).await?;
     }
-    assert_eq!(board.cell(flag, "table").await?[2], "behind");
+    board.wait_for(flag, "table", |[_, _, tone]| tone == "behind").await?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! - [`board`]: a page that shows a change run through the pipeline;
 //! - [`dynamodb`]: an embedded DynamoDB with an HTTP endpoint;
 //! - [`lambda`]: runs function binaries under a Lambda Runtime API, and puts HTTP in front of them;
+//! - [`patience`]: how long tests wait for any of it;
 //! - [`standin`]: LaunchDarkly's polling, streaming, events and REST, with signed webhooks.
 //!
 //! Each part stands alone, listens on a free port unless told otherwise, and ends when its handle
@@ -15,6 +16,7 @@
 pub mod board;
 pub mod dynamodb;
 pub mod lambda;
+pub mod patience;
 mod server;
 pub mod standin;
 
@@ -29,6 +31,8 @@ pub fn http_client() -> &'static reqwest::Client {
     CLIENT.get_or_init(|| {
         // An error says that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap_or_default()
+        let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        // Between two pieces of an answer, so that a stream may last.
+        builder.read_timeout(patience::PATIENCE).build().unwrap_or_default()
     })
 }

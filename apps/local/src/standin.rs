@@ -39,6 +39,7 @@ pub use record::RequestRecord;
 pub use shared::Change;
 pub use webhooks::{Delivery, Outcome, WebhookMode, signature};
 
+use crate::patience::{self, InVain};
 use crate::server::Server;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -237,12 +238,12 @@ impl Standin {
     }
 
     /// Waits until there were so many requests to an endpoint.
-    pub async fn wait_for_requests(&self, endpoint: Endpoint, count: usize) {
+    pub async fn wait_for_requests(&self, endpoint: Endpoint, count: usize) -> Result<(), InVain> {
         let enough = |requests: &[RequestRecord]| {
             let so_far = requests.iter().filter(|request| request.endpoint == endpoint).count();
             (so_far >= count).then_some(())
         };
-        self.shared.requests.wait_for(enough).await;
+        self.shared.requests.in_time(format_args!("{count} requests to {endpoint:?}"), enough).await
     }
 
     /// Forgets the requests so far.
@@ -256,8 +257,9 @@ impl Standin {
     }
 
     /// Waits until there were so many analytics events.
-    pub async fn wait_for_events(&self, count: usize) -> Vec<Value> {
-        self.shared.events.wait_for(|events| (events.len() >= count).then(|| events.to_vec())).await
+    pub async fn wait_for_events(&self, count: usize) -> Result<Vec<Value>, InVain> {
+        let enough = |events: &[Value]| (events.len() >= count).then(|| events.to_vec());
+        self.shared.events.in_time(format_args!("{count} events"), enough).await
     }
 
     /// The diagnostic events so far.
@@ -272,19 +274,25 @@ impl Standin {
 
     /// Waits until the webhook of a change has been answered, or not been sent; the first delivery
     /// of several.
-    pub async fn delivery_of(&self, change: &Change) -> Delivery {
+    pub async fn delivery_of(&self, change: &Change) -> Result<Delivery, InVain> {
         self.delivery(&change.entry_id).await
     }
 
     /// The same for any webhook, by its id.
-    pub async fn delivery(&self, entry_id: &str) -> Delivery {
-        let wanted = |all: &[Delivery]| all.iter().find(|delivery| delivery.entry_id == entry_id).cloned();
-        self.shared.webhooks.deliveries.wait_for(wanted).await
+    pub async fn delivery(&self, entry_id: &str) -> Result<Delivery, InVain> {
+        let awaited = || format!("the delivery of {entry_id}; there is {:?}", self.deliveries());
+        patience::in_time(self.delivered(entry_id), awaited).await
+    }
+
+    /// The same, however long it is held back.
+    pub(crate) async fn delivered(&self, entry_id: &str) -> Delivery {
+        self.shared.webhooks.delivered(entry_id).await
     }
 
     /// Waits until so many deliveries have ended.
-    pub async fn wait_for_deliveries(&self, count: usize) -> Vec<Delivery> {
-        self.shared.webhooks.deliveries.wait_for(|all| (all.len() >= count).then(|| all.to_vec())).await
+    pub async fn wait_for_deliveries(&self, count: usize) -> Result<Vec<Delivery>, InVain> {
+        let enough = |all: &[Delivery]| (all.len() >= count).then(|| all.to_vec());
+        self.shared.webhooks.deliveries.in_time(format_args!("{count} deliveries"), enough).await
     }
 }
 

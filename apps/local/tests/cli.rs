@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use local::patience::{in_time, output};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -15,7 +15,7 @@ fn local(arguments: &[&str]) -> Command {
 }
 
 async fn ended(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = local(arguments).output().await.unwrap();
+    let Output { status, stderr, .. } = output(local(arguments)).await.unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
@@ -26,10 +26,13 @@ async fn up(arguments: &[&str]) -> (Child, String, Lines<BufReader<ChildStdout>>
     let mut child = local(arguments).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut banner = String::new();
-    while !banner.contains("Ctrl-C ends everything") {
-        banner.push_str(&lines.next_line().await.unwrap().unwrap());
-        banner.push('\n');
-    }
+    let told = async {
+        while !banner.contains("Ctrl-C ends everything") {
+            banner.push_str(&lines.next_line().await.unwrap().unwrap());
+            banner.push('\n');
+        }
+    };
+    in_time(told, || "what `local up` prints".to_owned()).await.unwrap();
     (child, banner, lines)
 }
 
@@ -60,11 +63,12 @@ async fn up_serves_until_it_is_asked_to_end() {
             .header("authorization", "api-local")
             .body(r#"[{"op":"replace","path":"/environments/staging/on","value":true}]"#);
         assert_eq!(on.send().await.unwrap().status(), 200);
-        assert!(lines.next_line().await.unwrap().unwrap().contains("webhook  not sent"));
+        let line = in_time(lines.next_line(), || "a line for the webhook".to_owned()).await.unwrap();
+        assert!(line.unwrap().unwrap().contains("webhook  not sent"));
 
         kill_process(Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap(), signal).unwrap();
-        let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
+        let status = in_time(child.wait(), || format!("its end after {signal:?}")).await.unwrap();
+        assert_eq!(status.unwrap().code(), Some(0));
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use local::lambda::{Function, FunctionError, HttpFront, InvokeError, SpawnError};
+use local::patience::in_time;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +38,7 @@ async fn times_of_the_start_and_of_each_invocation_are_measured() {
     let process = function().spawn().await.unwrap();
     let start = process.ready().await.unwrap();
     let invoked = process.invoke_raw(r#"{"sleepMs":30}"#).await.unwrap();
-    assert!(start > Duration::ZERO && start < Duration::from_secs(5), "{start:?}");
+    assert!(start > Duration::ZERO, "{start:?}");
     assert!(invoked.duration >= Duration::from_millis(30), "{:?}", invoked.duration);
     assert_eq!(process.ready().await.unwrap(), start);
 }
@@ -98,7 +99,8 @@ async fn a_dropped_process_is_killed() {
     let logs = process.logs().clone();
     drop(process);
     // Its outputs close when it is gone.
-    assert_eq!(logs.wait_for("never written").await, None);
+    let closed = in_time(logs.wait_for("never written"), || "the end of its outputs".to_owned()).await;
+    assert_eq!(closed.unwrap(), None);
 }
 
 #[tokio::test]

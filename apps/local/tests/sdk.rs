@@ -5,11 +5,10 @@
 use launchdarkly_server_sdk::{
     Client, ConfigBuilder, Context, ContextBuilder, PollingDataSourceBuilder, ServiceEndpointsBuilder,
 };
+use local::patience::{self, PATIENCE};
 use local::standin::{Endpoint, ItemKind, Misbehaviour, Standin, StandinOptions};
 use serde_json::json;
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn connect(standin: &Standin, config: ConfigBuilder) -> Client {
     // The client also installs the TLS provider that the SDK looks for.
@@ -27,12 +26,7 @@ fn user(key: &str) -> Context {
 
 /// The SDK tells nobody of changes, so there is nothing to await.
 async fn until(mut is_so: impl FnMut() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+    patience::until(async || is_so(), || "a change at the client".to_owned()).await.unwrap();
 }
 
 #[tokio::test]
@@ -64,7 +58,7 @@ async fn a_stream_that_is_closed_or_cut_off_is_opened_again() {
     standin.misbehave(Misbehaviour::cut_off(20).at(Endpoint::Stream).times(1));
     let client = connect(&standin, ConfigBuilder::new("sdk-local")).await;
     standin.close_streams();
-    standin.wait_for_requests(Endpoint::Stream, 3).await;
+    standin.wait_for_requests(Endpoint::Stream, 3).await.unwrap();
     standin.set_flag_on("sample-flag", true).unwrap();
     until(|| client.bool_variation(&user("u"), "sample-flag", false)).await;
 }
@@ -86,7 +80,7 @@ async fn events_arrive() {
     let client = connect(&standin, ConfigBuilder::new("sdk-local")).await;
     client.bool_variation(&user("u"), "sample-flag", false);
     assert!(client.flush_blocking(PATIENCE).await);
-    let events = standin.wait_for_events(2).await;
+    let events = standin.wait_for_events(2).await.unwrap();
     let kinds: Vec<_> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"summary") && kinds.contains(&"index"), "{kinds:?}");
 }

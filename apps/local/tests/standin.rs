@@ -171,7 +171,7 @@ async fn every_change_is_sent_as_a_signed_audit_log_entry() {
     let change = standin.set_flag_on("a", true).unwrap();
     assert_eq!((change.kind, change.key.as_str(), change.version), (ItemKind::Flag, "a", 4));
 
-    let delivery = standin.delivery_of(&change).await;
+    let delivery = standin.delivery_of(&change).await.unwrap();
     assert_eq!((delivery.status(), delivery.json()), (Some(200), json!({"outcome": "updated"})));
     let (signed, entry) = got.lock().unwrap().pop().unwrap();
     assert_eq!(signed.as_deref(), Some("true"));
@@ -184,7 +184,7 @@ async fn every_change_is_sent_as_a_signed_audit_log_entry() {
     assert!(entry["date"].as_i64().unwrap() > 1_700_000_000_000);
 
     let deleted = standin.delete_segment("s").unwrap();
-    standin.delivery_of(&deleted).await;
+    standin.delivery_of(&deleted).await.unwrap();
     let (_, entry) = got.lock().unwrap().pop().unwrap();
     assert_eq!(
         entry["accesses"],
@@ -198,7 +198,7 @@ async fn webhooks_misbehave_as_told() {
     let (url, got) = receiver().await;
     let standin = start().await;
     let without_url = standin.set_flag_on("a", true).unwrap();
-    assert_eq!(standin.delivery_of(&without_url).await.outcome, Outcome::Withheld);
+    assert_eq!(standin.delivery_of(&without_url).await.unwrap().outcome, Outcome::Withheld);
     standin.set_webhook_url(&url);
 
     let signatures = || -> Vec<_> { got.lock().unwrap().drain(..).map(|(signed, _)| signed).collect() };
@@ -213,24 +213,24 @@ async fn webhooks_misbehave_as_told() {
         let so_far = standin.deliveries().len();
         let is_on = serde_json::from_slice::<Value>(&standin.data()).unwrap()["flags"]["a"]["on"] == true;
         standin.set_flag_on("a", !is_on).unwrap();
-        standin.wait_for_deliveries(so_far + expected.len().max(1)).await;
+        standin.wait_for_deliveries(so_far + expected.len().max(1)).await.unwrap();
         assert_eq!(signatures(), expected, "{mode:?}");
     }
 
     standin.set_webhook_mode(WebhookMode::Reordered);
     let first = standin.delete_flag("a").unwrap();
     let second = standin.delete_flag("b").unwrap();
-    standin.delivery_of(&first).await;
+    standin.delivery_of(&first).await.unwrap();
     let ids: Vec<_> = got.lock().unwrap().drain(..).map(|(_, entry)| entry["_id"].clone()).collect();
     assert_eq!(ids, [json!(second.entry_id), json!(first.entry_id)]);
 
     let held = standin.delete_segment("s").unwrap();
     standin.set_webhook_mode(WebhookMode::Signed);
-    assert_eq!(standin.delivery_of(&held).await.status(), Some(200));
+    assert_eq!(standin.delivery_of(&held).await.unwrap().status(), Some(200));
 
     standin.set_webhook_url("http://127.0.0.1:1/");
     let id = standin.send_webhook("anything");
-    assert!(matches!(standin.delivery(&id).await.outcome, Outcome::Failed { .. }));
+    assert!(matches!(standin.delivery(&id).await.unwrap().outcome, Outcome::Failed { .. }));
 }
 
 #[tokio::test]
@@ -341,7 +341,7 @@ async fn streams_carry_everything_and_then_each_change_and_a_heartbeat() {
     let standin = Standin::start(options).await.unwrap();
     let request = http_client().get(format!("{}/all", standin.url())).header("authorization", "sdk-local");
     let mut stream = request.send().await.unwrap();
-    let mut text = String::new();
+    let (mut text, deadline) = (String::new(), Instant::now() + local::patience::PATIENCE);
     for (expected, then) in [
         (format!("event: put\ndata: {{\"path\":\"/\",\"data\":{DATA}}}\n\n"), Some(("b", None))),
         ("event: delete\ndata: {\"path\":\"/flags/b\",\"version\":2}\n\n".to_owned(), Some(("b", Some(1)))),
@@ -349,13 +349,12 @@ async fn streams_carry_everything_and_then_each_change_and_a_heartbeat() {
         (":\n\n".to_owned(), None),
     ] {
         while !text.contains(&expected) {
+            assert!(Instant::now() < deadline, "heartbeats come without end: {text}");
             text.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
         }
         match then {
             Some((key, None)) => drop(standin.delete_flag(key).unwrap()),
-            Some((key, Some(version))) => {
-                standin.upsert_flag(&json!({"key": key, "version": version})).unwrap();
-            }
+            Some((key, Some(version))) => drop(standin.upsert_flag(&json!({"key": key, "version": version})).unwrap()),
             None => {}
         }
     }

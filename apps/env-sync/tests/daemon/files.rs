@@ -74,7 +74,7 @@ async fn a_full_disk_loses_nothing_and_is_tried_again() {
                   export ENV_FILE_PATH=disk/.env; exec \"$0\"";
     let daemon = in_namespace(&stage, script);
     daemon.says("`disk/.env` cannot be written; its directory must be writable and have room for a second copy").await;
-    assert_eq!(stage.text("seen"), "A=old\n");
+    stage.reads("seen", "A=old\n").await;
     stage.write("free", "");
     stage.reads("seen", "A=a\nB=b\nC=c\n").await;
 }
@@ -141,7 +141,10 @@ async fn a_file_of_others_that_may_be_written_stays_theirs() {
     open(stage.path(".env"), 0o666);
     open(stage.folder.path().to_owned(), 0o777);
     let program = stage.path("env-sync");
-    std::fs::copy(env!("CARGO_BIN_EXE_env-sync"), &program).unwrap();
+    // By another process: while this one had it open to write, children that other tests start would have it open, too,
+    // and nobody could run it ("text file busy").
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_env-sync")).arg(&program).status().await.unwrap();
+    assert!(copied.success());
     let plain = stage.command(&[]);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);

@@ -164,7 +164,7 @@ async fn a_process_is_signalled_after_a_change() {
 #[tokio::test]
 async fn a_program_is_supervised_and_restarted_with_the_new_values() {
     let stage = Stage::new().await;
-    let script = "echo \"$A\" >>starts; trap 'echo usr1 >>starts' USR1; trap 'echo bye >>starts; exit 0' TERM; \
+    let script = "trap 'echo usr1 >>starts' USR1; trap 'echo bye >>starts; exit 0' TERM; echo \"$A\" >>starts; \
                   while :; do sleep 0.02; done";
     let daemon = stage.start(&["--", "sh", "-c", script]);
     stage.reads("starts", "a\n").await;
@@ -192,8 +192,9 @@ async fn changes_keep_the_least_interval() {
     let stage = Stage::new().await;
     let daemon = stage.start(&["--min-interval", "1h"]);
     stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    let _witness = stage.witness().await;
     stage.set("A", &json!("z"));
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    stage.reads("witness.env", "A=z\nB=b\nC=c\n").await;
     assert_eq!(stage.text(".env"), "A=a\nB=b\nC=c\n");
     assert_eq!(daemon.terminated().await, 0);
     assert_eq!(stage.text(".env"), "A=z\nB=b\nC=c\n", "the end does not wait");
@@ -213,7 +214,8 @@ async fn get(address: &str, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let read = stream.read_to_string(&mut answer);
+    local::patience::in_time(read, || format!("the answer to {path}")).await.unwrap().unwrap();
     answer
 }
 

@@ -4,16 +4,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use local::patience;
+pub(crate) use local::patience::PATIENCE;
 use local::standin::{ItemKind, Standin, StandinOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-
-/// Long enough for any machine; nobody waits for it unless something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     pub(crate) folder: tempfile::TempDir,
@@ -66,6 +64,14 @@ impl Stage {
         Daemon::of(self.command(arguments))
     }
 
+    /// A second one, with a file of its own. Streams are served in the order of their opening: what the second has, the
+    /// first was sent.
+    pub(crate) async fn witness(&self) -> Daemon {
+        let witness = self.start(&["--env-file-path", "witness.env"]);
+        self.reads("witness.env", "A=a\nB=b\nC=c\n").await;
+        witness
+    }
+
     /// Runs it to its end: code, stdout, stderr.
     pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         finished(self.command(arguments)).await
@@ -112,8 +118,8 @@ impl Stage {
     }
 }
 
-pub(crate) async fn finished(mut command: Command) -> (i32, String, String) {
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+pub(crate) async fn finished(command: Command) -> (i32, String, String) {
+    let output = patience::output(command).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
@@ -162,8 +168,8 @@ impl Daemon {
 
     /// Its exit code.
     pub(crate) async fn ended(&mut self) -> i32 {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        assert!(ended.is_ok(), "it should have ended:\n{}", self.log());
+        let awaited = || format!("its end:\n{}", self.log.lock().unwrap());
+        let ended = patience::in_time(self.child.wait(), awaited).await;
         ended.unwrap().unwrap().code().unwrap_or(-1)
     }
 
@@ -174,10 +180,6 @@ impl Daemon {
 }
 
 /// Nobody tells when a file has changed, so it is looked at again and again.
-pub(crate) async fn until(mut is_so: impl FnMut() -> bool, wanted: impl Fn() -> String) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {}", wanted());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool, wanted: impl FnOnce() -> String) {
+    patience::until(async || is_so(), wanted).await.unwrap();
 }

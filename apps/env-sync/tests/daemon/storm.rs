@@ -18,6 +18,15 @@ fn parse(text: &str) -> Option<BTreeMap<&str, &str>> {
         .filter(|pairs| pairs.len() == 3 && pairs.values().all(|value| value.len() == 2005 && value.ends_with("tail.")))
 }
 
+/// Tells the reader to stop, also where the test has failed: its runtime would wait for it.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Reads the file until told to stop: how many different versions there were.
 fn read_all_versions(path: &Path, stop: &AtomicBool) -> usize {
     let (mut versions, mut last) = (0, String::new());
@@ -33,6 +42,8 @@ fn read_all_versions(path: &Path, stop: &AtomicBool) -> usize {
             versions += 1;
             last = text;
         }
+        // Long enough to leave the machine to others, short enough to meet each version.
+        std::thread::sleep(Duration::from_micros(200));
     }
     versions
 }
@@ -50,8 +61,8 @@ async fn ten_thousand_changes_are_written_in_time_and_never_by_halves() {
     command.env("DEBOUNCE_MS", "100");
     let daemon = Daemon::of(command);
     daemon.says("the file is right as it is").await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (path, stopped) = (stage.path(".env"), Arc::clone(&stop));
+    let stop = Stop(Arc::default());
+    let (path, stopped) = (stage.path(".env"), Arc::clone(&stop.0));
     let reader = tokio::task::spawn_blocking(move || read_all_versions(&path, &stopped));
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     for number in 1..=10_000_u32 {
@@ -66,7 +77,7 @@ async fn ten_thousand_changes_are_written_in_time_and_never_by_halves() {
     // The last odd number of each remainder.
     let (a, b, c) = (value(9_999), value(9_997), value(9_995));
     stage.reads(".env", &format!("# kept\nA={a}\nB={b}\nC={c}\n# end\n")).await;
-    stop.store(true, Ordering::Relaxed);
+    drop(stop);
     let versions = reader.await.unwrap();
     // Ten seconds and more, with a write at least every half second.
     assert!(versions >= 10, "{versions} versions only");

@@ -6,11 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "what a test relies on has to be there")]
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use env_sync::edit::{Assignment, Format, Text, edit};
+use local::patience::output_blocking;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
@@ -172,18 +173,27 @@ fn file(format: Format, folder: &Path) -> (PathBuf, Values) {
     (path, wanted)
 }
 
-fn json_of(command: &mut Command) -> Values {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+/// What a command prints that has to succeed.
+fn printed(command: Command) -> Vec<u8> {
+    let told = format!("{command:?}");
+    let output = output_blocking(command).unwrap();
+    assert!(output.status.success(), "{told}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn json_of(program: impl AsRef<OsStr>, arguments: &[&Path]) -> Values {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    serde_json::from_slice(&printed(command)).unwrap()
 }
 
 fn sourced(shell: &str, path: &Path, names: &Values) -> Values {
     let print =
         "set -a; . \"$1\"; shift; for name do eval \"printf '%s=%s\\\\0' \\\"\\$name\\\" \\\"\\$$name\\\"\"; done";
-    let output = Command::new(shell).args(["-c", print, shell]).arg(path).args(names.keys()).output().unwrap();
-    assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
-    let pairs = output.stdout.split(|byte| *byte == 0).filter(|pair| !pair.is_empty());
+    let mut command = Command::new(shell);
+    command.args(["-c", print, shell]).arg(path).args(names.keys());
+    let output = printed(command);
+    let pairs = output.split(|byte| *byte == 0).filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| std::str::from_utf8(pair).unwrap().split_once('=').unwrap());
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -200,13 +210,13 @@ fn assert_same(reader: &str, mut read: Values, wanted: &Values) {
 fn everybody_reads_dotenv_files_alike() {
     let folder = tempfile::tempdir().unwrap();
     let (path, wanted) = file(Format::Dotenv, folder.path());
-    let python = json_of(Command::new(tool("venv/bin/python")).arg(peer("python/read.py")).arg(&path));
+    let python = json_of(tool("venv/bin/python"), &[&peer("python/read.py"), &path]);
     assert_same("python-dotenv", python, &wanted);
     for version in ["dotenv", "dotenv-17", "dotenv-16"] {
-        let read = json_of(Command::new("node").arg(tool("node/read.cjs")).arg(version).arg(&path));
+        let read = json_of("node", &[&tool("node/read.cjs"), version.as_ref(), &path]);
         assert_same(version, read, &wanted);
     }
-    assert_same("docker compose", json_of(Command::new(tool("read-go")).arg("compose").arg(&path)), &wanted);
+    assert_same("docker compose", json_of(tool("read-go"), &["compose".as_ref(), &path]), &wanted);
     assert_same("sh", sourced("sh", &path, &wanted), &wanted);
     assert_same("bash", sourced("bash", &path, &wanted), &wanted);
 }
@@ -215,7 +225,7 @@ fn everybody_reads_dotenv_files_alike() {
 fn docker_reads_its_own_files() {
     let folder = tempfile::tempdir().unwrap();
     let (path, wanted) = file(Format::Docker, folder.path());
-    assert_same("docker", json_of(Command::new(tool("read-go")).arg("docker").arg(&path)), &wanted);
+    assert_same("docker", json_of(tool("read-go"), &["docker".as_ref(), &path]), &wanted);
 }
 
 #[test]
@@ -254,15 +264,12 @@ fn a_key_is_set_where_python_dotenv_would_set_it() {
         }
     }
     assert!(cases.len() > 1_000, "only {} cases", cases.len());
-    let mut python = Command::new(tool("venv/bin/python"));
-    let mut python =
-        python.arg(peer("python/set_key.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let input = serde_json::to_vec(&cases).unwrap();
-    let mut stdin = python.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
-    let output = python.wait_with_output().unwrap();
-    writer.join().unwrap();
-    let results: Vec<[serde_json::Value; 2]> = serde_json::from_slice(&output.stdout).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cases"), serde_json::to_vec(&cases).unwrap()).unwrap();
+    let mut python = Command::new("sh");
+    python.args(["-c", "exec \"$0\" \"$1\" <cases"]).current_dir(folder.path());
+    python.arg(tool("venv/bin/python")).arg(peer("python/set_key.py"));
+    let results: Vec<[serde_json::Value; 2]> = serde_json::from_slice(&printed(python)).unwrap();
     for (case, [theirs, ours]) in cases.iter().zip(&results) {
         assert_eq!(ours["A"], case["value"], "for {case}");
         // Where a quote is not closed, set_key itself loses what it sets.

@@ -50,7 +50,7 @@ async fn journey(shared: Shared, change: Change) {
 
 async fn by_webhook(shared: &Shared, change: &Change) {
     let Change { key, version, entry_id, .. } = change;
-    let delivery = shared.places.standin.delivery(entry_id).await;
+    let delivery = shared.places.standin.delivered(entry_id).await;
     shared.state.send_modify(|state| state.deliver(key, *version, &delivery, Instant::now()));
     for place in shared.places.all().into_iter().filter(|place| *place <= Place::Reader) {
         look(shared, place).await;

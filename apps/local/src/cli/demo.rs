@@ -129,7 +129,7 @@ impl Demo {
     }
 
     async fn webhook(&self) -> anyhow::Result<()> {
-        let deliveries = self.standin.wait_for_deliveries(1).await;
+        let deliveries = self.standin.wait_for_deliveries(1).await?;
         let Some(delivery) = deliveries.first() else { bail!("no webhook was sent") };
         self.step(4, "store", "a signed webhook says so: fetches again, writes what changed", delivery.duration);
         let summary = delivery.json();

@@ -14,7 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// How long a function may take to ask for its first invocation. Lambda's limit.
+/// How long a function may take to ask for its first invocation, or as long as an invocation may, where that is more:
+/// after this time Lambda starts it once more, within the first invocation.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running function. Dropping it kills the process.
@@ -88,7 +89,7 @@ impl FunctionProcess {
     /// process was started.
     pub async fn ready(&self) -> Result<Duration, InvokeError> {
         let mut stage = self.api.stage();
-        let limit = INIT_LIMIT;
+        let limit = INIT_LIMIT.max(self.function.time_limit());
         let reached = async {
             let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
             reached.map_or(Stage::Starting, |stage| stage.clone())

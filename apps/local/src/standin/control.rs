@@ -94,7 +94,7 @@ async fn set_webhook(State(shared): Control, body: Bytes) -> Response {
 
 async fn webhook(State(shared): Control, body: Bytes) -> Response {
     let entry_id = send_webhook(&shared, body);
-    answer(&shared.webhooks.deliveries.wait_for(|all| all.iter().find(|one| one.entry_id == entry_id).cloned()).await)
+    answer(&shared.webhooks.delivered(&entry_id).await)
 }
 
 async fn requests(State(shared): Control) -> Response {

@@ -1,7 +1,9 @@
 //! What the stand-in was asked and sent, to be counted, looked at and waited for.
 
 use super::misbehaviour::Endpoint;
+use crate::patience::{self, InVain};
 use serde::Serialize;
+use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -36,7 +38,7 @@ impl<T> Default for Recorded<T> {
     }
 }
 
-impl<T: Clone> Recorded<T> {
+impl<T: Clone + Debug> Recorded<T> {
     pub(super) fn push(&self, item: T) {
         self.extend([item]);
     }
@@ -54,7 +56,17 @@ impl<T: Clone> Recorded<T> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The items that `wanted` makes of all of them, as soon as it makes something.
+    /// What `wanted` makes of all of them, as soon as it makes something.
+    pub(super) async fn in_time<R>(
+        &self,
+        awaited: impl Display,
+        wanted: impl FnMut(&[T]) -> Option<R>,
+    ) -> Result<R, InVain> {
+        let awaited = || format!("{awaited}; there is {:?}", self.all());
+        patience::in_time(self.wait_for(wanted), awaited).await
+    }
+
+    /// The same, for as long as it takes.
     pub(super) async fn wait_for<R>(&self, mut wanted: impl FnMut(&[T]) -> Option<R>) -> R {
         let mut changed = self.changed.subscribe();
         loop {

@@ -173,6 +173,12 @@ impl Webhooks {
         }
     }
 
+    /// The first delivery of a webhook, once it has ended.
+    pub(super) async fn delivered(&self, entry_id: &str) -> Delivery {
+        let wanted = |all: &[Delivery]| all.iter().find(|delivery| delivery.entry_id == entry_id).cloned();
+        self.deliveries.wait_for(wanted).await
+    }
+
     /// Delivers one message after the other, in a task of its own.
     fn deliver(self: &Arc<Self>, messages: Vec<Message>) {
         let webhooks = self.clone();

@@ -3,7 +3,7 @@
 //! The limit of processes binds everybody but root. Where root runs the tests, the server runs as a user who has no other
 //! processes, from a copy of the program that this user can read.
 
-use super::stage::{Server, command, standin, until};
+use super::stage::{Server, command, copy_program, finished, standin, until};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,7 +19,7 @@ fn bound(uid: u32, before: &[&str], url: &str) -> (Command, TempDir) {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("prefork-server");
     let usual = command(url);
-    std::fs::copy(usual.get_program(), &program).unwrap();
+    copy_program(&program);
     let mut words = before.iter().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).env_clear().envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -37,7 +37,7 @@ fn limit_processes(of: Pid, uid: u32, most: u64) {
     if nix::unistd::geteuid().is_root() {
         command.uid(uid).gid(uid);
     }
-    assert!(command.status().unwrap().success());
+    assert_eq!(finished(command), (Some(0), String::new()));
 }
 
 #[tokio::test]
@@ -64,9 +64,9 @@ async fn a_refused_fork_is_told_and_tried_again_while_the_others_serve() {
 #[tokio::test]
 async fn refused_threads_end_a_process_with_an_error_and_no_panic() {
     let (mut command, _folder) = bound(2_000_000 + std::process::id(), &["prlimit", "--nproc=1"], "http://127.0.0.1:1");
-    let ended = command.args(["--dev", "--no-preload", "--bind", "127.0.0.1:0"]).output().unwrap();
-    let text = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{text}");
+    command.args(["--dev", "--no-preload", "--bind", "127.0.0.1:0"]);
+    let (code, text) = finished(command);
+    assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("threads, the limit of processes or threads is reached"), "{text}");
     assert!(!text.contains("panicked"), "{text}");
 }

@@ -1,6 +1,6 @@
 //! Endpoints, modes, configuration.
 
-use super::stage::{Server, command, sample_flag, standin, until};
+use super::stage::{Server, command, finished, sample_flag, standin, until};
 use local::standin::{Endpoint, Misbehaviour, Standin, StandinOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -57,6 +57,7 @@ async fn the_flags_routes_are_those_of_the_reader() {
 #[tokio::test]
 async fn people_get_a_page_and_prometheus_its_metrics() {
     let server = Server::start(&standin().await, &[]).await;
+    server.until_grown_to(3).await;
     let page = server.exchange(b"GET / HTTP/1.1\r\nhost: h\r\naccept: text/html\r\nconnection: close\r\n\r\n").await;
     let page = page.unwrap();
     assert!(page.contains("content-type: text/html"), "{page}");
@@ -149,8 +150,9 @@ async fn the_env_file_gives_what_the_environment_does_not_have() {
 #[tokio::test]
 async fn wrong_configuration_ends_with_2_and_says_what_is_wrong() {
     let run = |name: &str, value: &str, options: &[&str]| {
-        let ended = command("http://127.0.0.1:1").env(name, value).args(options).output().unwrap();
-        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+        let mut command = command("http://127.0.0.1:1");
+        command.env(name, value).args(options);
+        finished(command)
     };
     for (name, value, expected) in [
         ("LAUNCHDARKLY_SDK_KEY", "", "prefork-server: LAUNCHDARKLY_SDK_KEY is not set"),
@@ -171,8 +173,9 @@ async fn wrong_configuration_ends_with_2_and_says_what_is_wrong() {
 async fn a_port_that_is_taken_ends_with_1_and_names_it() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let ended = command("http://127.0.0.1:1").args(["--bind", &address]).output().unwrap();
-    let text = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1));
+    let mut command = command("http://127.0.0.1:1");
+    command.args(["--bind", &address]);
+    let (code, text) = finished(command);
+    assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&format!("listen on {address}: another process listens there already")), "{text}");
 }

@@ -1,5 +1,7 @@
 //! A server with its LaunchDarkly, and what tests do with both.
 
+pub(crate) use local::patience::PATIENCE;
+use local::patience::{self, output_blocking};
 use local::standin::{Standin, StandinOptions};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -7,15 +9,12 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::panic::Location;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// Longer than anything that is right takes, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server, ended with the test.
 pub(crate) struct Server {
@@ -81,16 +80,15 @@ impl Server {
 
     /// The address that the log tells, as the port was the system's choice.
     async fn await_log(&self, what: &str) -> SocketAddr {
-        let start = Instant::now();
-        loop {
+        let address = || {
             let log = self.log();
-            if let Some((_, rest)) = log.split_once(what) {
-                let address = rest.split_whitespace().next().unwrap_or_default().trim_matches('"').parse();
-                return address.unwrap();
-            }
-            assert!(start.elapsed() < PATIENCE, "the server did not start: {log}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            let (_, rest) = log.split_once(what)?;
+            // The line may be there in part.
+            let (word, _) = rest.split_once(char::is_whitespace)?;
+            word.trim_matches('"').parse().ok()
+        };
+        until(async || address().is_some()).await;
+        address().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -117,10 +115,18 @@ impl Server {
         lines.filter_map(|line| line.split('"').next()?.parse().ok()).map(Pid::from_raw).collect()
     }
 
-    /// The process that holds the stream: the child that is no worker.
+    /// The process that holds the stream: the child that is no worker. Nothing as long as also a worker that is not
+    /// ready yet could be meant.
     pub(crate) async fn holder(&self) -> Option<Pid> {
         let workers = self.workers().await;
-        self.children().into_iter().find(|child| !workers.contains(child))
+        let mut others = self.children().into_iter().filter(|child| !workers.contains(child));
+        others.next().filter(|_| others.next().is_none())
+    }
+
+    /// Waits until there are so many children, the stream holder among them, and all workers are ready.
+    pub(crate) async fn until_grown_to(&self, children: usize) -> Vec<Pid> {
+        until(async || self.children().len() == children && self.holder().await.is_some()).await;
+        self.children()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -175,14 +181,7 @@ impl Server {
 
     /// Waits for the end, which must come.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "the server does not end: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        ended(&mut self.child).await
     }
 
     pub(crate) async fn stop(&mut self) -> ExitStatus {
@@ -217,10 +216,47 @@ pub(crate) fn runs(pid: Pid) -> bool {
 }
 
 /// Waits until something is so, of which nobody tells.
-pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so().await {
-        assert!(start.elapsed() < PATIENCE, "it did not come to be");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+#[track_caller]
+pub(crate) fn until(is_so: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    let place = Location::caller();
+    async move { patience::until(is_so, || format!("what stands at {place}")).await.unwrap() }
+}
+
+/// Waits for a process's end, which must come.
+#[track_caller]
+pub(crate) fn ended(child: &mut Child) -> impl Future<Output = ExitStatus> {
+    let place = Location::caller();
+    async move {
+        let awaited = || format!("the end of a process, at {place}");
+        let mut status = None;
+        let has_ended = async || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        };
+        patience::until(has_ended, awaited).await.unwrap();
+        status.unwrap()
     }
+}
+
+/// Everything until the other side closes the connection, which it must.
+pub(crate) async fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    // A connection that is reset has ended, too.
+    let read = patience::in_time(stream.read_to_end(&mut answer), || "the end of a connection".to_owned()).await;
+    let _ = read.unwrap();
+    answer
+}
+
+/// How a command ended that is no server; code and standard error.
+pub(crate) fn finished(command: Command) -> (Option<i32>, String) {
+    let ended = output_blocking(command).unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+/// Copies the server's program. By another process: while this one had it open to write, children that other tests
+/// start would have it open, too, and nobody could run it ("text file busy").
+pub(crate) fn copy_program(to: &Path) {
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_prefork-server")).arg(to);
+    assert_eq!(finished(copy), (Some(0), String::new()));
 }

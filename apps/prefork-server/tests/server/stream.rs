@@ -1,6 +1,6 @@
 //! One stream for all workers, whatever dies.
 
-use super::stage::{PATIENCE, Server, sample_flag, standin, until};
+use super::stage::{Server, sample_flag, standin, until};
 use local::standin::{Endpoint, Misbehaviour};
 use nix::sys::signal::{Signal, kill};
 
@@ -9,7 +9,7 @@ async fn sixteen_workers_have_one_stream_and_all_follow_it() {
     let standin = standin().await;
     let server = Server::start(&standin, &["--workers", "16", "--threads", "1"]).await;
     until(async || server.workers().await.len() == 16).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     for round in 0..4 {
         let on = round % 2 == 0;
         standin.upsert_flag(&sample_flag(on, 0)).unwrap();
@@ -23,7 +23,7 @@ async fn sixteen_workers_have_one_stream_and_all_follow_it() {
 async fn with_a_stream_each_every_worker_has_its_own() {
     let standin = standin().await;
     let server = Server::start(&standin, &["--workers", "3", "--stream", "per-worker"]).await;
-    tokio::time::timeout(PATIENCE, standin.wait_for_requests(Endpoint::Stream, 3)).await.unwrap();
+    standin.wait_for_requests(Endpoint::Stream, 3).await.unwrap();
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();
     server.until_all_say(true).await;
     assert_eq!(server.children().len(), 3);
@@ -33,13 +33,14 @@ async fn with_a_stream_each_every_worker_has_its_own() {
 async fn when_the_holder_dies_another_takes_over_and_nobody_goes_back() {
     let standin = standin().await;
     let server = Server::start(&standin, &[]).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();
     server.until_all_say(true).await;
+    server.until_grown_to(3).await;
     let holder = server.holder().await.unwrap();
     kill(holder, Signal::SIGKILL).unwrap();
     until(async || server.holder().await.is_some_and(|pid| pid != holder)).await;
-    tokio::time::timeout(PATIENCE, standin.wait_for_requests(Endpoint::Stream, 2)).await.unwrap();
+    standin.wait_for_requests(Endpoint::Stream, 2).await.unwrap();
     for _ in 0..20 {
         assert_eq!(server.json("/flag").await["value"], true);
     }
@@ -51,7 +52,7 @@ async fn when_the_holder_dies_another_takes_over_and_nobody_goes_back() {
 async fn an_older_payload_brings_nobody_back() {
     let standin = standin().await;
     let server = Server::start(&standin, &[]).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     standin.upsert_flag(&sample_flag(true, 2_000)).unwrap();
     server.until_all_say(true).await;
     let payload = |flag: &serde_json::Value| format!(r#"{{"flags":{{"sample-flag":{flag}}},"segments":{{}}}}"#);
@@ -64,7 +65,7 @@ async fn an_older_payload_brings_nobody_back() {
 async fn new_workers_begin_with_what_the_others_know() {
     let standin = standin().await;
     let server = Server::start(&standin, &["--workers", "1"]).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();
     server.until_all_say(true).await;
     standin.misbehave(Misbehaviour::status(503).at(Endpoint::Stream));
@@ -104,7 +105,7 @@ async fn flags_age_while_there_is_no_stream() {
 async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
     let standin = standin().await;
     let server = Server::start(&standin, &[]).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     standin.misbehave(Misbehaviour::reset().at(Endpoint::Stream));
     standin.close_streams();
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();
@@ -125,7 +126,7 @@ async fn changes_made_while_launchdarkly_was_away_arrive_afterwards() {
 async fn a_flag_that_cannot_be_read_fails_alone() {
     let standin = standin().await;
     let server = Server::start(&standin, &[]).await;
-    standin.wait_for_requests(Endpoint::Stream, 1).await;
+    standin.wait_for_requests(Endpoint::Stream, 1).await.unwrap();
     standin.upsert_flag(&serde_json::json!({"key": "new-checkout", "version": 3_000, "on": 7})).unwrap();
     until(async || server.json("/flags/new-checkout").await["reason"]["errorKind"] == "MALFORMED_FLAG").await;
     standin.upsert_flag(&sample_flag(true, 0)).unwrap();

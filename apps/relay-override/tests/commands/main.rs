@@ -9,7 +9,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use local::standin::{Standin, StandinOptions};
 
@@ -26,17 +26,15 @@ impl Stage {
     }
 
     async fn run(&self, line: &str) -> (i32, String, String) {
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_rc"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rc"));
+        command
             .args(line.split_whitespace())
             .current_dir(self.folder.path())
             .env_clear()
             .env("LD_API_KEY", "api-local")
             .env("REDIS_HOSTS", "redis.example:7000,redis://u:p@other.example/2")
-            .env("LAUNCHDARKLY_API_URI", self.standin.url())
-            .output()
-            .await
-            .unwrap();
-        let Output { status, stdout, stderr } = output;
+            .env("LAUNCHDARKLY_API_URI", self.standin.url());
+        let Output { status, stdout, stderr } = local::patience::output(command).await.unwrap();
         (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 

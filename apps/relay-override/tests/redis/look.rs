@@ -108,6 +108,7 @@ fn doctor_finds_what_would_go_wrong() {
     std::fs::write(stage.path("ld-relay.conf"), "[Redis]\nlocalTtl = -1s\n").unwrap();
     let replica =
         Server::with(&["--replicaof", "127.0.0.1", &primary.port.to_string(), "--maxmemory-policy", "allkeys-lru"]);
+    replica.wait_until_replicating();
     let stage = stage.with("REDIS_HOSTS", &format!("{},{}", replica.address(), Server::stopped_address()));
     let ran = stage.run("doctor -p other -e e");
     assert_eq!(ran.code, 1);

@@ -125,7 +125,7 @@ fn whoever_is_killed_between_record_and_write_leaves_the_record() {
     let (address, reached) = super::server::stalled_at_watch(server.port);
     let stage = Stage::new(&[&address]);
     let mut process = stage.command(ON).stdout(std::process::Stdio::null()).spawn().unwrap();
-    reached.recv().unwrap();
+    reached.recv_timeout(local::patience::PATIENCE).unwrap();
     process.kill().unwrap();
     process.wait().unwrap();
     assert_eq!(server.get("f"), Some(flag(false, 1)), "nothing was written");

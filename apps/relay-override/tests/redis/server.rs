@@ -3,6 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use local::patience::PATIENCE;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
@@ -79,14 +83,7 @@ impl Server {
             redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(servers[0].port).exec(&mut connection).unwrap();
         }
         for server in &servers {
-            let mut connection = server.connect();
-            loop {
-                let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap();
-                if info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
+            server.wait_for("CLUSTER", "INFO", &["cluster_state:ok", "cluster_known_nodes:3"]);
         }
         servers
     }
@@ -121,24 +118,35 @@ impl Server {
 
     fn spawn(mut command: Command, port: u16, folder: tempfile::TempDir, ready: &str) -> Option<Self> {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let is_ready = lines.any(|line| line.is_ok_and(|line| line.contains(ready)));
-        if !is_ready {
-            let _ = process.wait();
-            return None;
+        let (said, lines) = mpsc::channel();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        // Somebody has to read its log to the end.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(said.send(line))));
+        let server = Self { process, folder, port };
+        let deadline = Instant::now() + PATIENCE;
+        let mut log = String::new();
+        loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(ready) => return Some(server),
+                Ok(line) => log.extend([&line, "\n"]),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("redis-server is not ready; it says:\n{log}"),
+            }
         }
-        // Somebody has to read the rest of its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { process, folder, port })
     }
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A port that refuses: that of a server that has ended.
+    /// A port that refuses, as that of a server that has ended does; taken as long as the tests run, so that no other
+    /// server gets it.
     pub(crate) fn stopped_address() -> String {
-        format!("127.0.0.1:{}", free_port())
+        let taken = tokio::net::TcpSocket::new_v4().unwrap();
+        taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        std::mem::forget(taken);
+        address
     }
 
     pub(crate) fn connect(&self) -> redis::Connection {
@@ -149,7 +157,7 @@ impl Server {
     pub(crate) fn connect_to(&self, before_address: &str) -> redis::Connection {
         let separator = if before_address.ends_with('@') || before_address.ends_with('/') { "" } else { "@" };
         let url = format!("{before_address}{separator}{}", self.address());
-        redis::Client::open(url).unwrap().get_connection().unwrap()
+        connect(&url)
     }
 
     pub(crate) fn put(&self, flag: &str, json: &str) {
@@ -166,12 +174,19 @@ impl Server {
 
     /// Waits until it has caught up with its primary.
     pub(crate) fn wait_until_replicating(&self) {
+        self.wait_for("INFO", "replication", &["master_link_status:up"]);
+    }
+
+    /// Waits until a command's answer has all these words in it.
+    fn wait_for(&self, command: &str, argument: &str, words: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let info: String = redis::cmd("INFO").arg("replication").query(&mut self.connect()).unwrap();
-            if info.contains("master_link_status:up") {
+            let answer: String = redis::cmd(command).arg(argument).query(&mut self.connect()).unwrap();
+            if words.iter().all(|word| answer.contains(word)) {
                 return;
             }
-            std::thread::yield_now();
+            assert!(Instant::now() < deadline, "waited in vain for {words:?} in {command} {argument}, not {answer}");
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -189,6 +204,13 @@ impl Drop for Server {
 
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A connection that waits for no answer for ever.
+pub(crate) fn connect(url: &str) -> redis::Connection {
+    let connection = redis::Client::open(url).unwrap().get_connection_with_timeout(PATIENCE).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection
 }
 
 /// A way to a server that lets everything through, and closes once `EXEC` was passed on.
@@ -243,7 +265,7 @@ pub(crate) fn stalled_at_watch(port: u16) -> (String, std::sync::mpsc::Receiver<
 /// Takes one webhook and answers it.
 pub(crate) struct Webhook {
     address: String,
-    body: std::sync::mpsc::Receiver<String>,
+    body: tokio::sync::oneshot::Receiver<String>,
 }
 
 impl Webhook {
@@ -251,7 +273,7 @@ impl Webhook {
         use std::io::{Read, Write};
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (sender, body) = std::sync::mpsc::channel();
+        let (sender, body) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let (mut connection, _) = listener.accept().unwrap();
             let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
@@ -277,12 +299,7 @@ impl Webhook {
     }
 
     /// The stand-in sends it from another thread or task: awaited without blocking those.
-    pub(crate) async fn body(&self) -> String {
-        loop {
-            if let Ok(body) = self.body.try_recv() {
-                return body;
-            }
-            tokio::task::yield_now().await;
-        }
+    pub(crate) async fn body(self) -> String {
+        local::patience::in_time(self.body, || "a webhook".to_owned()).await.unwrap().unwrap()
     }
 }

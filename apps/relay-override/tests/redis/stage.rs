@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 
 pub(crate) struct Stage {
     folder: tempfile::TempDir,
@@ -14,6 +14,13 @@ pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
 }
 
 impl Stage {
@@ -35,9 +42,12 @@ impl Stage {
     }
 
     pub(crate) fn run(&self, line: &str) -> Ran {
-        let output = self.command(line).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        Ran::of(local::patience::output_blocking(self.command(line)).unwrap())
+    }
+
+    /// The same where the stand-in answers on the test's own runtime, so that nobody may block it.
+    pub(crate) async fn run_beside(&self, line: &str) -> Ran {
+        Ran::of(local::patience::output(self.command(line)).await.unwrap())
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {

@@ -86,7 +86,7 @@ async fn what_is_no_flag_or_no_variation_is_an_error_and_not_recorded() {
 #[tokio::test]
 async fn a_wrong_setting_names_itself_and_nothing_is_recorded() {
     let stage = Stage::new().await;
-    let wait = "--timeout 0.5";
+    let wait = "--timeout 5";
     for (variables, line, code, expected) in [
         (&[("LAUNCHDARKLY_DYNAMODB_TABLE", "")][..], ON, 2, "LAUNCHDARKLY_DYNAMODB_TABLE is not set"),
         (&[("LAUNCHDARKLY_DYNAMODB_TABLE", "")], "status", 2, "REDIS_HOSTS is not set"),
@@ -132,9 +132,13 @@ async fn doctor_looks_at_the_table_too() {
 #[tokio::test]
 async fn overrides_at_the_same_time_all_count() {
     let stage = Stage::new().await;
-    let all: Vec<_> = (0..6).map(|_| stage.spawn(ON)).chain((0..6).map(|_| stage.spawn(OFF))).collect();
-    for running in all {
-        assert!(running.await.unwrap().success());
+    let mut running = tokio::task::JoinSet::new();
+    for line in [[ON; 6], [OFF; 6]].concat() {
+        running.spawn(local::patience::output(stage.command_with(&[], line)));
+    }
+    while let Some(ended) = running.join_next().await {
+        let output = ended.unwrap().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
     let held: Value = serde_json::from_str(&stage.flag().await).unwrap();
     let raised = stage.pending().len() as u64;
@@ -147,7 +151,7 @@ async fn whoever_is_killed_between_record_and_write_leaves_the_record() {
     let (address, reached) = stage.stalled_at("TransactWriteItems");
     let endpoint = format!("http://{address}");
     let mut process = stage.command_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)], ON).spawn().unwrap();
-    tokio::task::spawn_blocking(move || reached.recv().unwrap()).await.unwrap();
+    tokio::task::spawn_blocking(move || reached.recv_timeout(local::patience::PATIENCE).unwrap()).await.unwrap();
     process.kill().await.unwrap();
     assert!(stage.flag().await.contains("\"version\":12"), "nothing was written");
     assert_eq!(stage.pending(), [ON_LINE]);

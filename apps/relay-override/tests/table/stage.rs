@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use local::dynamodb::EmbeddedDynamoDb;
@@ -100,25 +99,17 @@ impl Stage {
         command.env("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.endpoint());
         command.env("LAUNCHDARKLY_API_URI", self.standin.url()).env("LAUNCHDARKLY_BASE_URI", self.standin.url());
         command.envs(variables.iter().copied()).kill_on_drop(true);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     pub(crate) async fn run_with(&self, variables: &[(&str, &str)], line: &str) -> Ran {
-        let output = self.command_with(variables, line).output().await.unwrap();
+        let output = local::patience::output(self.command_with(variables, line)).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     pub(crate) async fn run(&self, line: &str) -> Ran {
         self.run_with(&[], line).await
-    }
-
-    /// Starts it; how it ends is to be awaited.
-    pub(crate) fn spawn(&self, line: &str) -> impl Future<Output = std::io::Result<ExitStatus>> + use<> {
-        let mut command = self.command_with(&[], line);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        async move { process?.wait().await }
     }
 
     /// The lines of the pending changes, in order.
