@@ -3,6 +3,7 @@
 //! Nothing here knows what a program is for; names of variables belong to the room that reads them. Nothing is logged or
 //! written here either.
 
+mod env_file;
 mod level;
 mod variables;
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::env_file;
+
 /// Why the variables cannot be read.
 #[derive(Debug, Error)]
 pub enum VariablesError {
@@ -43,7 +45,8 @@ impl Variables {
     pub fn load(file: &Path) -> Result<Self, VariablesError> {
         let mut by_name = from_file(file)?;
         for (name, value) in std::env::vars_os() {
-            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
+            // What is no UTF-8 is wrong by its value, which whoever reads it will say; left out, it would count as not set.
+            let (name, value) = (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned());
             // An empty one counts as not set, so the file may set it.
             if !value.trim().is_empty() {
                 by_name.insert(name, value);
@@ -75,18 +78,9 @@ fn from_file(file: &Path) -> Result<HashMap<String, String>, VariablesError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(failed(error)),
     };
-    let pairs: Result<HashMap<_, _>, _> = dotenvy::from_read_iter(text.as_bytes()).collect();
-    pairs.map_err(|error| match error {
-        dotenvy::Error::Io(source) => failed(source),
-        dotenvy::Error::LineParse(wrong, _) => {
-            VariablesError::Line { path: file.to_owned(), line: number_of(&wrong, &text) }
-        }
-        _ => VariablesError::Line { path: file.to_owned(), line: 1 },
-    })
-}
-
-fn number_of(line: &str, text: &str) -> usize {
-    text.find(line.trim()).map_or(1, |at| text[..at].matches('\n').count() + 1)
+    env_file::pairs(&text, |name| std::env::var(name).ok())
+        .map(|pairs| pairs.into_iter().collect())
+        .map_err(|wrong| VariablesError::Line { path: file.to_owned(), line: wrong.0 })
 }
 
 #[cfg(test)]
