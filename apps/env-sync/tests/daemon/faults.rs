@@ -65,6 +65,18 @@ async fn a_garbled_event_costs_a_new_stream_and_no_change() {
 }
 
 #[tokio::test]
+async fn an_item_of_an_unknown_kind_costs_nothing() {
+    let stage = Stage::new().await;
+    let put =
+        format!("event: put\ndata: {{\"path\":\"/\",\"data\":{}}}\n\n", crate::stage::payload(&[("A", json!("a"))]));
+    let unknown = "event: patch\ndata: {\"path\":\"/metrics/m\",\"data\":{\"key\":\"m\",\"version\":1}}\n\n";
+    stage.standin.misbehave(Misbehaviour::body(format!("{put}{unknown}")).at(Endpoint::Stream).times(1));
+    let daemon = stage.start(&[]);
+    stage.reads(".env", "A=a\nB=b\nC=c\n").await;
+    assert!(!daemon.log().contains("could not be read"), "{}", daemon.log());
+}
+
+#[tokio::test]
 async fn a_flag_that_cannot_be_read_keeps_its_line_and_holds_up_no_other() {
     let stage = Stage::new().await;
     let daemon = stage.start(&[]);
@@ -160,7 +172,7 @@ async fn a_program_starts_with_the_last_known_values_while_the_file_cannot_be_wr
     let stage = Stage::new().await;
     stage.write(".env", "A=known\nB=b\nC=c\n");
     // To its programs a full disk, and a file that may not grow, look alike. The program is free of that limit.
-    let limited = format!("trap '' XFSZ; ulimit -S -f 0; exec {} \"$@\"", env!("CARGO_BIN_EXE_env-sync"));
+    let limited = format!("ulimit -S -f 0; exec {} \"$@\"", env!("CARGO_BIN_EXE_env-sync"));
     let free = format!("ulimit -S -f unlimited; {PROGRAM}");
     let arguments = ["-c", &limited, "sh", "--timeout", "300ms", "--", "sh", "-c", &free];
     let daemon = Daemon::of(stage.command_of("sh", &arguments));

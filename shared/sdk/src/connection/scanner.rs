@@ -1,17 +1,33 @@
 //! Counts the events of a stream that carry flag data, without keeping any of it. Pure.
 //!
 //! The framing is that of server-sent events (WHATWG HTML, 9.2.6): lines end with LF, CR or both; an empty line ends an
-//! event; an event without data is none. Which names carry flag data is LaunchDarkly's streaming protocol.
+//! event; an event without data is none. Which names carry flag data is LaunchDarkly's streaming protocol. A patch of a
+//! kind that the SDK does not know is none either: the SDK passes it over, and there is nothing in it for us.
 
-/// Enough of a line to tell `event: delete` from anything else.
-const KEPT: usize = 16;
+/// Enough of a line to tell `event: delete` from anything else, and of which kind the item of `data: {"path":"/flags/…`
+/// is, as LaunchDarkly begins such data.
+const KEPT: usize = 48;
+
+/// What patches and deletions are about.
+const KINDS: [&[u8]; 2] = [b"/flags/", b"/segments/"];
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    #[default]
+    Other,
+    /// All items at once.
+    Put,
+    /// One item.
+    Item,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     line: Vec<u8>,
     last_was_cr: bool,
-    is_data_event: bool,
+    name: Name,
     has_data: bool,
+    is_of_unknown_kind: bool,
 }
 
 impl Scanner {
@@ -46,15 +62,40 @@ impl Scanner {
     fn end_line(&mut self) -> bool {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
-            return std::mem::take(&mut self.has_data) & std::mem::take(&mut self.is_data_event);
+            let is_unknown = std::mem::take(&mut self.is_of_unknown_kind);
+            let is_known = match std::mem::take(&mut self.name) {
+                Name::Other => false,
+                Name::Put => true,
+                Name::Item => !is_unknown,
+            };
+            return std::mem::take(&mut self.has_data) && is_known;
         }
         if let Some(name) = line.strip_prefix(b"event:") {
             let name = name.strip_prefix(b" ").unwrap_or(name);
-            self.is_data_event = matches!(name, b"put" | b"patch" | b"delete");
+            self.name = match name {
+                b"put" => Name::Put,
+                b"patch" | b"delete" => Name::Item,
+                _ => Name::Other,
+            };
+        } else if let Some(data) = line.strip_prefix(b"data:") {
+            self.is_of_unknown_kind |= !self.has_data && is_of_unknown_kind(data);
+            self.has_data = true;
         }
-        self.has_data |= line == b"data" || line.starts_with(b"data:");
+        self.has_data |= line == b"data";
         false
     }
+}
+
+/// Whether the data begins with a path that leads to neither flags nor segments, as far as it is there to be seen.
+fn is_of_unknown_kind(data: &[u8]) -> bool {
+    let mut rest = data;
+    for token in [&b"{"[..], b"\"path\"", b":", b"\""] {
+        match rest.trim_ascii_start().strip_prefix(token) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    !KINDS.iter().any(|kind| rest.starts_with(kind) || kind.starts_with(rest))
 }
 
 #[cfg(test)]
@@ -71,6 +112,21 @@ mod tests {
         assert_eq!(Scanner::default().count(STREAM.as_bytes()), 3);
         assert_eq!(Scanner::default().count(STREAM.replace("\r\n", "\r").as_bytes()), 3);
         assert_eq!(Scanner::default().count(b"event: put-off\ndata: 1\n\n"), 0);
+    }
+
+    #[test]
+    fn items_of_kinds_that_nobody_knows_do_not_count() {
+        for (event, expected) in [
+            ("event: patch\ndata: {\"path\":\"/flags/a\",\"data\":{}}", 1),
+            ("event: delete\ndata:{ \"path\" : \"/segments/a\"", 1),
+            ("event: patch\ndata: {\"path\":\"/metrics/a\",\"data\":{}}", 0),
+            ("data: {\"path\":\"/flagship/a\"}\nevent: delete", 0),
+            ("event: patch\ndata: {\ndata: \"path\":\"/metrics/a\"}", 1),
+            ("event: patch\ndata: {\"data\":{},\"path\":\"/metrics/a\"}", 1),
+            ("event: put\ndata: {\"path\":\"/\",\"data\":{}}", 1),
+        ] {
+            assert_eq!(Scanner::default().count(format!("{event}\n\n").as_bytes()), expected, "{event}");
+        }
     }
 
     proptest! {
