@@ -102,17 +102,35 @@ impl Endpoint {
     /// An endpoint from what a variable holds.
     pub fn new(variable: &str, value: &str) -> Result<Self, ConfigError> {
         let value = value.trim();
-        let known = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
-        let sound =
-            value.parse::<Uri>().is_ok_and(|uri| known(&uri) && uri.host().is_some_and(|host| !host.is_empty()));
-        if !sound {
-            return Err(ConfigError::Uri { variable: variable.to_owned(), value: value.to_owned() });
+        if !value.parse::<Uri>().is_ok_and(|uri| is_sound(&uri)) {
+            return Err(ConfigError::Uri { variable: variable.to_owned(), value: without_user(value) });
         }
         Ok(Self(value.trim_end_matches('/').to_owned()))
     }
 
     fn is_encrypted(&self) -> bool {
         self.0.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+}
+
+fn is_sound(uri: &Uri) -> bool {
+    let is_known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+    is_known
+        && uri.authority().is_some_and(|authority| {
+            let address = authority.as_str().rsplit('@').next().unwrap_or_default();
+            // What follows the host and is no port, is too large a number for one.
+            !authority.host().is_empty() && (authority.port_u16().is_some() || address == authority.host())
+        })
+}
+
+/// With what may be a password masked.
+fn without_user(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_inclusive("://").next().filter(|part| part.ends_with("://"));
+            format!("{}…@{host}", scheme.unwrap_or_default())
+        }
+        None => value.to_owned(),
     }
 }
 
@@ -270,15 +288,31 @@ mod tests {
 
     #[test]
     fn endpoints_must_be_uris_that_requests_can_be_sent_to() {
-        for value in ["http://127.0.0.1:8030", "https://events.launchdarkly.com/", " HTTP://relay/base/ "] {
+        for value in [
+            "http://127.0.0.1:8030",
+            "https://events.launchdarkly.com/",
+            " HTTP://relay/base/ ",
+            "http://u:p@[::1]:65535/",
+        ] {
             assert!(Endpoint::new("V", value).is_ok(), "{value}");
         }
-        for value in ["", "relay:8030", "/bulk", "ftp://relay", "http://", "http://a b", "https://relay?x=1"] {
+        for value in [
+            "",
+            "relay:8030",
+            "/bulk",
+            "ftp://relay",
+            "http://",
+            "http://a b",
+            "https://relay?x=1",
+            "http://relay:65536",
+        ] {
             let error = Endpoint::new("LAUNCHDARKLY_EVENTS_URI", value).unwrap_err().to_string();
             let expected =
                 format!("LAUNCHDARKLY_EVENTS_URI is `{value}`, which is no http:// or https:// URI with a host");
             assert_eq!(error, expected);
         }
+        let error = Endpoint::new("V", "http://user:secret@a b").unwrap_err().to_string();
+        assert!(error.starts_with("V is `http://…@a b`"), "{error}");
     }
 
     #[test]
