@@ -208,6 +208,15 @@ impl Cli {
             let is_empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
             if is_empty { argument.env(Resettable::Reset) } else { argument }
         });
+        let mut command = command;
+        // clap says that something is not UTF-8, and not which variable.
+        let broken = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .find(|name| std::env::var(name).is_err_and(|error| matches!(error, std::env::VarError::NotUnicode(_))));
+        if let Some(name) = broken.map(|name| name.to_string_lossy().into_owned()) {
+            command.error(clap::error::ErrorKind::InvalidUtf8, format_args!("{name} is not UTF-8 text")).exit();
+        }
         Self::from_arg_matches(&command.get_matches_from(words)).unwrap_or_else(|error| error.exit())
     }
 }

@@ -38,6 +38,8 @@ enum Event {
 
 /// The signals that the loop knows.
 pub(super) struct Signals {
+    /// Would end the process where a limit for the size of files is met; caught, the write fails as on a full disk.
+    _too_large: unix::Signal,
     terminate: unix::Signal,
     interrupt: unix::Signal,
     quit: unix::Signal,
@@ -49,6 +51,7 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
+            _too_large: unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
             quit: unix::signal(SignalKind::quit())?,

@@ -1,6 +1,7 @@
 //! One look at the file: it is brought to the values, and who has to know is told.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -220,9 +221,13 @@ impl Daemon {
             tracing::error!("{}", one_line(error));
         }
         let name = self.settings.file.path.display().to_string();
-        print(&diff::render(&name, &text, &edited, &assignments, show_values));
+        let is_shown = print(&diff::render(&name, &text, &edited, &assignments, show_values));
         let (_, _, nameless) = self.values.counts();
-        if obstacle.is_none() && edited.refused.is_empty() && nameless == 0 { Exit::Done } else { Exit::Failed }
+        if is_shown && obstacle.is_none() && edited.refused.is_empty() && nameless == 0 {
+            Exit::Done
+        } else {
+            Exit::Failed
+        }
     }
 }
 
@@ -234,7 +239,15 @@ fn names(names: &[String]) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
-#[expect(clippy::print_stdout, reason = "the difference is what a dry run is for")]
-fn print(text: &str) {
-    print!("{text}");
+/// Whether all of it found its way. Who reads no further, such as `head`, has seen what he wanted.
+fn print(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tracing::error!(%error, "the difference cannot be shown");
+            false
+        }
+        _ => true,
+    }
 }

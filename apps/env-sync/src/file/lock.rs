@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::replace;
+
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -66,6 +68,7 @@ fn lock_beside(path: &Path) -> Result<Lock, LockError> {
         let file = open(&beside).map_err(|error| failed(&beside, error))?;
         take(&file, path)?;
         if is_still_there(&file, &beside) {
+            replace::sweep(path);
             return Ok(Lock { _file: file, beside: Some(beside) });
         }
     }

@@ -4,8 +4,10 @@
 //! one's place: a crash leaves the one or the other. A file that is itself a mount cannot be renamed over; a file whose
 //! owner could not be kept is written in place too, because its readers would be locked out of a new one.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -15,7 +17,10 @@ use tempfile::NamedTempFile;
 
 use super::directory;
 
-const PREFIX: &str = ".env-sync-";
+/// Ends what a temporary file's name has before its random part.
+const MARK: &str = ".env-sync-";
+/// How long that part is.
+const RANDOM: usize = 6;
 
 /// What is ready to take a file's place.
 pub(super) enum Replacement {
@@ -82,10 +87,32 @@ impl Replacement {
 
 fn temporary(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     // Created with 0600 and only then given what it is to have.
-    let mut file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory(path))?;
+    let mut file = tempfile::Builder::new().prefix(&prefix(path)).rand_bytes(RANDOM).tempfile_in(directory(path))?;
     file.write_all(text)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     Ok(file)
+}
+
+/// Of its own for each file, so that whoever has the file's lock knows what a predecessor left.
+fn prefix(path: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(MARK);
+    prefix
+}
+
+/// Deletes what was left by one that was killed while it wrote; for the holder of the file's lock alone.
+pub(super) fn sweep(path: &Path) {
+    let Ok(entries) = fs::read_dir(directory(path)) else { return };
+    let prefix = prefix(path);
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let random = name.as_bytes().strip_prefix(prefix.as_bytes());
+        if random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric)) {
+            let removed = fs::remove_file(entry.path());
+            tracing::debug!(path = %entry.path().display(), ?removed, "a file that was never finished is deleted");
+        }
+    }
 }
 
 fn is_mount(path: &Path) -> bool {

@@ -50,6 +50,19 @@ fn a_new_file_is_its_owners_alone_and_needs_no_backup() {
 }
 
 #[test]
+fn what_was_left_by_one_that_was_killed_goes_with_the_next_lock() {
+    let stage = Stage::new();
+    let others = [".env", ".env.20261121-213000", ".env.env-sync-Abc123", "..env.env-sync-Abc12", ".b.env-sync-Abc123"];
+    for name in others.into_iter().chain(["..env.env-sync-Abc123", "..env.env-sync-000000"]) {
+        fs::write(stage.folder.path().join(name), "").unwrap();
+    }
+    drop(lock::lock(&stage.settings.path).unwrap());
+    let mut expected = others.map(str::to_owned);
+    expected.sort_unstable();
+    assert_eq!(stage.names(), expected);
+}
+
+#[test]
 fn what_is_right_already_is_not_touched_but_for_its_mode() {
     let mut stage = Stage::new();
     fs::write(&stage.settings.path, "A=1\n").unwrap();

@@ -96,6 +96,14 @@ async fn a_dry_run_ends_with_the_code_of_once() {
 }
 
 #[tokio::test]
+async fn a_dry_run_whose_reader_has_gone_ends_as_any_other() {
+    let stage = Stage::new().await;
+    let mut child = stage.command(&["--dry-run"]).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_the_difference_without_values_and_touches_nothing() {
     let stage = Stage::new().await;
     stage.write(".env", "# mine\nSECRET=hush\nA=old\n");
