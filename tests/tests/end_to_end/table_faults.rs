@@ -227,7 +227,7 @@ async fn a_store_that_is_killed_in_the_middle_of_a_fill_is_healed_by_the_next() 
     assert!(!half.is_marked("") && half.keys("features").len() < 300, "it was not killed in the middle");
 
     // Who has no time to wait for the lease's end says so, and writes nothing.
-    let hasty = Watched::start(&pipeline.store()?.timeout(Duration::from_secs(2))).await?;
+    let hasty = Watched::start(&pipeline.store()?.timeout(Duration::from_secs(4))).await?;
     let answer = hasty.post(&names_nothing()).await?;
     assert_eq!((answer.status, &answer.body["error"]["code"]), (503, &json!("table-busy")), "{answer:?}");
     assert_eq!(pipeline.contents().await?, half);
