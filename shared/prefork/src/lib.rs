@@ -13,6 +13,7 @@ mod pid_file;
 mod runtime;
 mod serve;
 mod sys;
+mod turn;
 mod worker;
 
 pub use board::Board;

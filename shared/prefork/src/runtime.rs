@@ -8,6 +8,8 @@ use std::io;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::turn;
+
 /// Why there is no runtime.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
@@ -30,7 +32,8 @@ pub enum RuntimeError {
 /// A runtime with this many threads, in a process that is going to start `others` beside them.
 pub fn runtime(threads: usize, others: usize) -> Result<Runtime, RuntimeError> {
     check(threads + others)?;
-    Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(RuntimeError::Build)
+    let mut builder = Builder::new_multi_thread();
+    turn::take(builder.worker_threads(threads).enable_all()).build().map_err(RuntimeError::Build)
 }
 
 /// A runtime in the caller's thread, which starts one more where it has to resolve a name.
