@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use flagcache::routes::{self, Request, Route};
 use flagcache::{Config, ConfigError, Evaluator, Flags};
 use flagcache_lambda::{Answer, Event, Invocation, Outcome};
+use serde_json::Value;
 
 use crate::health::{Health, Problem};
 
@@ -73,7 +74,7 @@ impl App {
             (Self::Ready(flags), Invocation::Manual(event)) => {
                 flags.look(within).await;
                 let body = if event.is_null() { String::new() } else { event.to_string() };
-                from_flags(flags, |evaluator| routes::answer_event(evaluator, body.as_bytes(), function)).into()
+                direct(from_flags(flags, |evaluator| routes::answer_event(evaluator, body.as_bytes(), function)))
             }
         }
     }
@@ -115,6 +116,16 @@ async fn http(flags: &Flags, request: &flagcache_lambda::Request, function: &str
         Some(age) => answer.with_header("Age", age.as_secs().to_string()),
         None => answer,
     }
+}
+
+/// The answer to a direct invocation. One that is refused counts as failed with Lambda, so the log says why.
+fn direct(answer: Answer) -> Outcome {
+    if answer.status >= 400 {
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let of = |name: &str| body["error"][name].as_str().unwrap_or_default().to_owned();
+        tracing::warn!(code = of("code"), status = answer.status, error = of("message"), "the invocation fails");
+    }
+    answer.into()
 }
 
 /// An answer out of flags, or why there are none.

@@ -118,6 +118,26 @@ async fn bad_requests_are_told_what_is_wrong_and_where() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_direct_invocation_that_fails_is_one_line_of_the_log() -> Result<()> {
+    let pipeline = filled_with(&[flag("f", 1, &json!({}))]).await?;
+    let reader = Reader::start(pipeline.reader()?).await?;
+    for flag in ["first", "second", "last"] {
+        assert!(reader.0.invoke(&json!({"flag": flag})).await.is_err());
+    }
+    // Lines come in order: with the last one, all before it are there.
+    eventually(async || Ok(reader.0.logs().text().contains("`last`"))).await?;
+    let lines: Vec<Value> = reader.0.logs().lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told: Vec<&Value> = lines.iter().filter(|line| line["level"] != "INFO").collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (line, flag) in told.iter().zip(["`first`", "`second`", "`last`"]) {
+        assert_eq!((&line["code"], &line["target"]), (&json!("flag-not-found"), &json!("reader::app")), "{line}");
+        assert!(line["error"].as_str().is_some_and(|error| error.contains(flag)), "{line}");
+        assert!(line["requestId"].is_string(), "{line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_flag_that_cannot_be_decoded_fails_alone() -> Result<()> {
     let broken = flag("broken", 2, &json!({"rules": "none"}));
     let pipeline = filled_with(&[flag("sound", 1, &json!({})), broken]).await?;

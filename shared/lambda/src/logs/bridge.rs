@@ -24,7 +24,7 @@ impl Subscriber {
 
 impl tracing::Subscriber for Subscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && lets_through(self.level, *metadata.level(), metadata.target())
+        metadata.is_event() && !is_echo(metadata) && lets_through(self.level, *metadata.level(), metadata.target())
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
@@ -47,6 +47,12 @@ impl tracing::Subscriber for Subscriber {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
+}
+
+/// Whether this is the record in which `lambda_runtime` repeats, below its target for panics, the error that a handler has
+/// returned. Whoever returns one has said why; of a panic, whose record has a field `error`, nobody else tells.
+fn is_echo(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == "lambda_runtime::layers::panic" && metadata.fields().field("error").is_none()
 }
 
 impl Visit for Line {
@@ -142,6 +148,19 @@ mod tests {
                 line
             })
             .collect()
+    }
+
+    #[test]
+    fn a_returned_error_is_not_repeated_as_if_it_were_a_panic_and_a_panic_is_told() {
+        let lines = captured(Level::Info, |_| {
+            tracing::error!(target: "lambda_runtime::layers::panic", "{:?}", "Fault");
+            tracing::error!(target: "lambda_runtime::layers::panic", error = ?"oh", "user handler panicked");
+        });
+        let panicked = json!({
+            "level": "ERROR", "target": "lambda_runtime::layers::panic",
+            "message": "user handler panicked", "error": "\"oh\"",
+        });
+        assert_eq!(lines, [panicked]);
     }
 
     #[test]
