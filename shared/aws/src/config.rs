@@ -13,7 +13,7 @@ use crate::Lookup;
 use crate::http::{Http, Trust};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::retry::{ReconnectMode, RetryConfig};
 use aws_smithy_types::timeout::TimeoutConfig;
 use settings::Settings;
 use std::fmt;
@@ -103,6 +103,8 @@ pub async fn from_lookup(lookup: Lookup<'_>) -> Result<SdkConfig, ConfigError> {
     }
     let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let retries = retries.with_initial_backoff(FIRST_PAUSE).with_max_backoff(LONGEST_PAUSE);
+    // Our HTTP client hands out no connections to close, and the SDK would log an error at each attempt that asks for one.
+    let retries = retries.with_reconnect_mode(ReconnectMode::ReuseAllConnections);
     let tuned = config
         .into_builder()
         .behavior_version(behavior())

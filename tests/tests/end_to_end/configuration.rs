@@ -50,6 +50,11 @@ async fn a_wrong_variable_is_answered_with_its_name_and_never_a_crash() -> Resul
         (&[("LAUNCHDARKLY_BASE_URI", "ftp://host")], &["LAUNCHDARKLY_BASE_URI", "ftp://host"]),
         (&[("LOG_LEVEL", "LOUD")], &["LOG_LEVEL", "LOUD", "CRITICAL"]),
         (&[("AWS_MAX_ATTEMPTS", "many")], &["AWS_MAX_ATTEMPTS", "many"]),
+        (
+            &[("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000")],
+            &["AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000", "http://"],
+        ),
+        (&[("AWS_REGION", "not a region")], &["AWS_REGION", "not a region", "eu-west-1"]),
         (&[("AWS_REGION", ""), ("AWS_DEFAULT_REGION", "")], &["AWS_REGION"]),
     ];
     try_join_all(cases.iter().map(|(variables, said)| meets(variables, said))).await?;

@@ -16,7 +16,7 @@ use std::path::Path;
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
-const ENDPOINTS: [&str; 3] = [ENDPOINT, "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM"];
+pub(super) const ENDPOINTS: [&str; 3] = [ENDPOINT, "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM"];
 
 /// Variables that only the SDK's chain understands.
 const CHAIN_ONLY: [&str; 16] = [

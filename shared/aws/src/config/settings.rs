@@ -2,6 +2,7 @@
 //! SDK's own readers ends the process on a wrong one.
 
 use super::ConfigError;
+use super::plain::ENDPOINTS;
 use crate::{Lookup, variable};
 use aws_smithy_types::retry::{RetryConfig, RetryMode};
 
@@ -27,6 +28,12 @@ impl Settings {
             }
         })?;
         let flag = |name| read(lookup, name, "true or false", boolean);
+        for name in ENDPOINTS {
+            read(lookup, name, "an http:// or https:// URL such as http://localhost:8000", endpoint)?;
+        }
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            read(lookup, name, "the name of a region such as eu-west-1", region)?;
+        }
         Ok(Self {
             retries: retries(attempts, mode),
             use_fips: flag("AWS_USE_FIPS_ENDPOINT")?,
@@ -45,6 +52,19 @@ fn retries(attempts: Option<u32>, mode: Option<RetryMode>) -> Option<RetryConfig
         retries = retries.with_max_attempts(attempts);
     }
     Some(retries)
+}
+
+/// As the SDK resolves it: an absolute URL, which it only looks at when it sends.
+fn endpoint(value: &str) -> Option<()> {
+    let url: http::Uri = value.parse().ok()?;
+    let is_http = url.scheme().is_some_and(|scheme| ["http", "https"].contains(&scheme.as_str()));
+    is_http.then_some(())
+}
+
+/// As the SDK wants it: a label of a host's name.
+fn region(value: &str) -> Option<()> {
+    let is_label = value.len() <= 63 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_label.then_some(())
 }
 
 fn boolean(value: &str) -> Option<bool> {
@@ -80,6 +100,17 @@ mod tests {
             ("AWS_MAX_ATTEMPTS", "0", r#"read AWS_MAX_ATTEMPTS="0": it may be a whole number from 1"#),
             ("AWS_MAX_ATTEMPTS", "many", r#"read AWS_MAX_ATTEMPTS="many": it may be a whole number from 1"#),
             ("AWS_RETRY_MODE", "legacy", r#"read AWS_RETRY_MODE="legacy": it may be standard or adaptive"#),
+            (
+                "AWS_ENDPOINT_URL_DYNAMODB",
+                "localhost:8000",
+                "read AWS_ENDPOINT_URL_DYNAMODB=\"localhost:8000\": it may be an http:// or https:// URL such as \
+                 http://localhost:8000",
+            ),
+            (
+                "AWS_REGION",
+                "Frankfurt am Main",
+                "read AWS_REGION=\"Frankfurt am Main\": it may be the name of a region such as eu-west-1",
+            ),
             ("AWS_USE_FIPS_ENDPOINT", "1", r#"read AWS_USE_FIPS_ENDPOINT="1": it may be true or false"#),
         ] {
             let error = Settings::from_lookup(&|asked| (asked == name).then(|| value.to_owned())).unwrap_err();
