@@ -86,7 +86,11 @@ impl Failure {
     /// What went wrong, with all its causes, in one line.
     pub(crate) fn message(&self) -> String {
         let mut message = format!("failed to {self}");
-        let mut cause = self.source();
+        let mut cause = match self {
+            // It has said cause and remedy; the AWS SDK's own errors beneath say it again, some with the whole request.
+            Self::Sync(SyncError::Table(_)) => None,
+            _ => self.source(),
+        };
         while let Some(error) = cause {
             let text = error.to_string();
             if !message.contains(&text) {
@@ -125,6 +129,8 @@ fn sync_status(error: &SyncError<UpstreamError>) -> (u16, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use launchdarkly_server_sdk_dynamodb::table::{TableCause, TableError};
+
     use super::*;
 
     #[test]
@@ -143,6 +149,18 @@ mod tests {
         ] {
             assert_eq!(failure.status(), (status, code), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_table_error_is_told_once() {
+        let cause = TableCause::Denied("not authorized to perform: dynamodb:GetItem".into());
+        let source = Some("service error: AccessDeniedException: not authorized to perform: dynamodb:GetItem".into());
+        let error = TableError { action: "read the head", table: "flags".into(), cause, source };
+        assert_eq!(
+            Failure::Sync(SyncError::Table(error)).message(),
+            "failed to read the head of table `flags`: access denied; allow this action to the credentials in use (not \
+             authorized to perform: dynamodb:GetItem)"
+        );
     }
 
     #[test]

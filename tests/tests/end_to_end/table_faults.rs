@@ -27,7 +27,7 @@ async fn behind(pipeline: &Pipeline) -> Result<(Proxy, Function)> {
     Ok((proxy, function))
 }
 
-/// Expects this status, code and message over HTTP, and the same by hand.
+/// Expects this status, code and message over HTTP, nothing of it said twice, and the same by hand.
 async fn fails(store: &Watched, status: u64, code: &str, said: &[&str]) -> Result<()> {
     let answer = store.post(&named(2)).await?;
     let error = &answer.body["error"];
@@ -36,7 +36,8 @@ async fn fails(store: &Watched, status: u64, code: &str, said: &[&str]) -> Resul
         "expected {status} {code}, got {answer:?}"
     );
     let message = error["message"].as_str().unwrap_or_default();
-    ensure!(said.iter().all(|said| message.contains(said)), "{message:?} does not say all of {said:?}");
+    let is_once = |said: &&str| message.matches(*said).count() == 1;
+    ensure!(said.iter().all(is_once), "{message:?} does not say each of {said:?} once");
     ensure!(!message.contains('\n'), "{message:?} is more than one line");
     let (kind, message) = store.fault(&json!({})).await?;
     ensure!(kind == code && said.iter().all(|said| message.contains(said)), "by hand: {kind}: {message}");
@@ -120,6 +121,8 @@ async fn a_table_that_fails_for_good_is_as_it_was() -> Result<()> {
         let failed = fails(&store, status, code, &[said, pipeline.table.name()]).await;
         failed.with_context(|| format!("{said} at {operation:?}"))?;
         ensure!(pipeline.contents().await? == before, "{said} at {operation:?}: the table was changed");
+        let log = store.process().logs().text();
+        ensure!(!log.contains("aws_smithy"), "{said} at {operation:?}: the SDK logs what nobody can act on:\n{log}");
         proxy.behave();
         ensure!(store.post(&named(2)).await?.body["flags"]["written"] == 1, "{said}: it did not recover");
         pipeline.ensure_synced().await

@@ -38,7 +38,7 @@ pub enum TableCause {
     #[error("throttled beyond all retries; raise the table's capacity or use on-demand mode")]
     Throttled,
     /// DynamoDB cannot be reached, or does not answer properly.
-    #[error("DynamoDB is unavailable ({0})")]
+    #[error("DynamoDB is unavailable ({0}); if it stays so, check the network, the region and the endpoint")]
     Unavailable(String),
     /// Somebody wrote an item of ours that cannot be read.
     #[error("the item cannot be understood ({0})")]
@@ -74,14 +74,15 @@ const CREDENTIALS: [&str; 5] = [
     "IncompleteSignatureException",
 ];
 
-/// What DynamoDB says where a table's keys are not those of a request.
-const WRONG_KEYS: [&str; 6] = [
+/// What DynamoDB, or DynamoDB Local, says where a table's keys are not those of a request.
+const WRONG_KEYS: [&str; 7] = [
     "The provided key element does not match the schema",
     "The number of conditions on the keys is invalid",
     "Query condition missed key schema element",
     "Condition parameter type does not match schema type",
     "Missing the key ",
-    "Type mismatch for key ",
+    "Type mismatch for key",
+    "One of the required keys was not given a value",
 ];
 
 impl TableError {
@@ -168,6 +169,11 @@ mod tests {
                 TableCause::WrongSchema(
                     "One or more parameter values were invalid: Type mismatch for key key expected: N actual: S".into(),
                 ),
+            ),
+            (
+                "ValidationException",
+                "One of the required keys was not given a value",
+                TableCause::WrongSchema("One of the required keys was not given a value".into()),
             ),
             (
                 "ValidationException",

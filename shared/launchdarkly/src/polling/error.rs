@@ -7,15 +7,21 @@ use thiserror::Error;
 use crate::ExchangeError;
 use crate::retry::{Retry, Retryable};
 
+/// Where programs have the SDK key from.
+const KEY: &str = "LAUNCHDARKLY_SDK_KEY, or the SSM parameter that LAUNCHDARKLY_SDK_KEY_PARAMETER names";
+
 /// Why there is no payload. No text holds a key: URLs are ours, or shown without their secrets.
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// The SDK key cannot be sent at all.
-    #[error("send the SDK key: it holds characters that no HTTP header may carry (a line break at its end?)")]
+    #[error(
+        "send the SDK key: it holds characters that no HTTP header may carry (a line break at its end?); mend {KEY}"
+    )]
     MalformedKey,
     /// The SDK key is not that of an environment, or not of the right kind.
     #[error(
-        "fetch the payload: LaunchDarkly refuses the SDK key (status {status}); it has to be the server-side SDK key of an environment"
+        "fetch the payload: LaunchDarkly refuses the SDK key (status {status}); the server-side SDK key of an environment \
+         has to be in {KEY}"
     )]
     KeyRefused {
         /// 401 or 403.
