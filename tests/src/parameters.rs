@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A running Parameter Store. Dropping it ends it.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum Refusal {
     Broken,
     /// The connection closes without an answer.
     HangUp,
+    /// No answer, until it refuses otherwise or no longer.
+    Silence,
 }
 
 impl ParameterStore {
@@ -44,8 +47,14 @@ impl ParameterStore {
         let state = Arc::new(Mutex::new(State { values, ..State::default() }));
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| {
-            let answer = lock(&shared).answer(&request);
-            async move { answer }
+            let shared = Arc::clone(&shared);
+            async move {
+                lock(&shared).ask(&request);
+                while lock(&shared).refusal == Some(Refusal::Silence) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                lock(&shared).answer(&request)
+            }
         })
         .await?;
         Ok(Self { server, state })
@@ -72,14 +81,23 @@ impl ParameterStore {
     }
 }
 
+/// The parameter that a request asks for.
+fn name(body: &Value) -> &str {
+    body["Name"].as_str().unwrap_or_default()
+}
+
 impl State {
-    fn answer(&mut self, request: &Request) -> io::Result<Answer> {
+    fn ask(&mut self, request: &Request) {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.asked.push(name(&body).to_owned());
+    }
+
+    fn answer(&self, request: &Request) -> io::Result<Answer> {
         if request.headers.get("x-amz-target").is_none_or(|target| target != "AmazonSSM.GetParameter") {
             return Ok(answer(400, &json!({"__type": "UnknownOperationException"})));
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let name = body["Name"].as_str().unwrap_or_default();
-        self.asked.push(name.to_owned());
+        let name = name(&body);
         match self.refusal {
             Some(Refusal::AccessDenied) => {
                 let message = format!(
@@ -94,7 +112,7 @@ impl State {
             }
             Some(Refusal::Broken) => return Ok(answer(500, &json!({"__type": "InternalServerError"}))),
             Some(Refusal::HangUp) => return Err(io::ErrorKind::ConnectionReset.into()),
-            None => {}
+            Some(Refusal::Silence) | None => {}
         }
         let Some(value) = self.values.get(name) else {
             return Ok(answer(400, &json!({"__type": "ParameterNotFound", "message": ""})));

@@ -40,7 +40,8 @@ async fn build(log_level: Result<Level, LevelError>) -> Result<Store, Failure> {
     let (table, prefix) = (config.table.as_str(), config.prefix.as_str());
     tracing::info!(region, table, prefix, endpoint, credentials = %credentials_source, launchdarkly = %config.base_uri, "started");
     let secrets = Arc::new(Secrets::new(aws.clone()));
-    webhook::announce(&secrets, config.webhook_secret.as_ref(), config.signature_required).await;
+    // Beside the start and not before its end: a scheduled run needs no webhook secret, and waits for none.
+    tokio::spawn(webhook::announce(Arc::clone(&secrets), config.webhook_secret.clone(), config.signature_required));
     let client = PollingClient::new(config.base_uri, Limits::default())?;
     let upstream = LaunchDarkly::new(client, Arc::clone(&secrets), config.sdk_key);
     let table = DynamoDbTable::new(flagcache_aws::dynamodb(&aws), table, prefix);

@@ -10,6 +10,7 @@ use flagcache_launchdarkly::webhook::{SIGNATURE_HEADER, SignatureError, verify};
 use flagcache_payload::{ItemId, Kind};
 use launchdarkly_server_sdk_dynamodb::sync::{Change, Named};
 use secrecy::SecretString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::failure::Failure;
@@ -17,8 +18,8 @@ use crate::failure::Failure;
 /// The largest body that is looked at, in bytes; LaunchDarkly's largest entries are a tenth of it.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// How long the start of the function waits for SSM.
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// How long SSM is asked at the start whether there is a secret.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// What a webhook says has happened.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,11 +29,11 @@ pub(crate) struct Hint {
 }
 
 /// Says at the start, and not first at a webhook, that there is nothing to check signatures with. An SSM that does not
-/// answer soon holds nobody up: whoever needs the secret waits for it then.
-pub(crate) async fn announce(secrets: &Secrets, source: Option<&SecretSource>, required: bool) {
-    let Some(source @ SecretSource::Parameter(parameter)) = source else { return };
+/// answer soon is not waited for: whoever needs the secret asks again.
+pub(crate) async fn announce(secrets: Arc<Secrets>, source: Option<SecretSource>, required: bool) {
+    let Some(source @ SecretSource::Parameter(parameter)) = &source else { return };
     let what_follows = if required { "every webhook is refused" } else { "webhooks are accepted unchecked" };
-    if let Ok(Ok(None)) = tokio::time::timeout(LONGEST_LOOK, configured(source, secrets)).await {
+    if let Ok(Ok(None)) = tokio::time::timeout(LONGEST_LOOK, configured(source, &secrets)).await {
         tracing::warn!(parameter, "the webhook secret's parameter does not exist: {what_follows} until it does");
     }
 }

@@ -128,6 +128,21 @@ async fn a_missing_webhook_secret_parameter_is_as_no_secret() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_run_that_needs_no_webhook_secret_waits_for_none() -> Result<()> {
+    let pipeline = Pipeline::start().await?;
+    let parameters = ParameterStore::start([]).await?;
+    parameters.refuse(Some(Refusal::Silence));
+    let function = with_parameters(&pipeline, &parameters)?.env("LAUNCHDARKLY_SDK_KEY", SDK_KEY);
+    let store = Watched::start(&function).await?;
+    assert_eq!(store.run().await?["outcome"], "updated");
+    parameters.refuse(None);
+    // Only who still asks can be told.
+    store.line("the webhook secret's parameter does not exist: webhooks are accepted unchecked until it does").await?;
+    assert_eq!(parameters.reads_of(SECRET_PARAMETER), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn parameters_that_cannot_be_read_are_a_500_and_never_a_skipped_check() -> Result<()> {
     let pipeline = Pipeline::start().await?;
     let meets = async |refusal: Refusal, said: &str| -> Result<()> {
