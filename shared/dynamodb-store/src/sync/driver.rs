@@ -281,12 +281,12 @@ impl<T: Table, U: Upstream, C: Clock> Syncer<T, U, C> {
 
     async fn ask(&self, etag: Option<&str>, request: &Request) -> Result<Option<Answer>, SyncError<U::Error>> {
         let asked_at_ms = self.clock.now_ms();
-        match self
-            .upstream
-            .fetch(etag, request.deadline_ms.saturating_sub(RESERVE_MS))
-            .await
-            .map_err(SyncError::Upstream)?
-        {
+        let deadline_ms = request.deadline_ms.saturating_sub(RESERVE_MS);
+        if asked_at_ms >= deadline_ms {
+            // No answer would come in time, and that would not be LaunchDarkly's fault.
+            return Err(SyncError::OutOfTime);
+        }
+        match self.upstream.fetch(etag, deadline_ms).await.map_err(SyncError::Upstream)? {
             Fetched::NotModified => Ok(None),
             Fetched::Payload { body, etag } => Ok(Some(Answer { payload: Payload::parse(body)?, etag, asked_at_ms })),
         }

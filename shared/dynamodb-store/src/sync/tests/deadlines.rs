@@ -33,6 +33,15 @@ fn a_slow_whole_sync_deletes_too() {
 }
 
 #[test]
+fn who_has_no_time_left_blames_nobody_else() {
+    let world = filled(&[("a", 1)]);
+    let asked = world.state().fetches;
+    let deadline_ms = world.state().now_ms + 1_000;
+    assert!(matches!(crawl(&world, 0, deadline_ms), Err(SyncError::OutOfTime)));
+    assert_eq!(world.state().fetches, asked);
+}
+
+#[test]
 fn a_lease_ends_however_much_time_its_holder_has() {
     let world = filled(&[("a", 1)]);
     world.change(|truth| truth.extend((0..200).map(|n| (flag(&format!("f{n}")), 1))));
