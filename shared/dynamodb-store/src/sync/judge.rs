@@ -2,8 +2,8 @@
 //!
 //! LaunchDarkly's answer right after a webhook can be older than the change. An old item betrays itself by its version.
 //! An item that is absent does not: it may be deleted, or created a moment ago. Nor does one that is back from the dead.
-//! So what looks like a step backwards counts only where a webhook named it, or (in a whole sync also for versions) where
-//! a second answer, seconds later, says the same. The room is pure: it is given times and answers, and says what they
+//! So what looks like a step backwards counts only where a webhook named it, or where a second answer, seconds later, says
+//! the same; of versions only a whole sync takes that, and any sync where the newer one is a stranger's. The room is pure: it is given times and answers, and says what they
 //! mean.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(super) trait Held {
     fn tombstone(&self, id: &ItemId) -> Option<Tombstone>;
     /// When the payload held was asked for, in milliseconds since the Unix epoch.
     fn synced_at_ms(&self) -> Option<u64>;
+    /// Whether the newest that is held of an item was written by nobody who syncs.
+    fn is_strangers(&self, id: &ItemId) -> bool;
     /// Whether what is held of an item had certainly been heard of before that time, in milliseconds since the Unix epoch.
     fn is_from_before(&self, id: &ItemId, ms: u64) -> bool;
 }
@@ -87,7 +89,7 @@ impl<'a> Judge<'a> {
         let Times { asked_at_ms, held_by_ms } = times;
         let mut judgement = Judgement { fresh: true, ..Judgement::default() };
         let mut suspects = BTreeMap::new();
-        let betrays_itself = self.betrays_itself(differences);
+        let betrays_itself = self.betrays_itself(differences, held);
         for (id, difference) in differences {
             if !self.is_suspect(id, *difference, held) {
                 judgement.accept(id, *difference);
@@ -215,18 +217,19 @@ impl<'a> Judge<'a> {
 
     /// Whether an old version proves the answer to be an old one. What is absent from it may merely not have been there
     /// yet.
-    fn betrays_itself(&self, differences: &[(ItemId, Difference)]) -> bool {
+    fn betrays_itself(&self, differences: &[(ItemId, Difference)], held: &impl Held) -> bool {
         let is_older = |difference: &Difference| matches!(difference, Difference::Changed { old, new } if new < old);
-        *self.thoroughness != Thoroughness::Whole && differences.iter().any(|(_, difference)| is_older(difference))
+        let mut older = differences.iter().filter(|(_, difference)| is_older(difference));
+        *self.thoroughness != Thoroughness::Whole && older.any(|(id, _)| !held.is_strangers(id))
     }
 
     /// Whether a second answer is enough. Unless named, a version goes backwards only in a whole sync, also where it is
-    /// back from the dead.
+    /// back from the dead; but a stranger's never was LaunchDarkly's as far as anybody here knows.
     fn may_be_confirmed(&self, id: &ItemId, difference: Difference, held: &impl Held) -> bool {
         match difference {
             _ if *self.thoroughness == Thoroughness::Whole => true,
             Difference::Removed { .. } => true,
-            Difference::Changed { .. } => false,
+            Difference::Changed { .. } => held.is_strangers(id),
             Difference::Added { new } => {
                 held.tombstone(id).is_none_or(|tombstone| new > tombstone.version) || self.names_presence(id, |_| true)
             }

@@ -179,6 +179,12 @@ impl<'a> Survey<'a> {
         in_table.max(self.version_in_snapshot(id).unwrap_or(0))
     }
 
+    /// Whether the table's item is newer than the snapshot's, where the items were read.
+    fn is_ahead_of_the_snapshot(&self, id: &ItemId) -> bool {
+        let found = self.found.as_ref().and_then(|found| found.get(id));
+        found.map(|found| self.held_version(id, found)) > self.version_in_snapshot(id)
+    }
+
     fn version_in_snapshot(&self, id: &ItemId) -> Option<u64> {
         Some(self.own_version(id, self.snapshot?.version(id)?))
     }
@@ -208,11 +214,15 @@ impl Held for Survey<'_> {
         self.head.map(|head| head.synced_at_ms)
     }
 
+    fn is_strangers(&self, id: &ItemId) -> bool {
+        // Behind a lease the items may be ahead of the snapshot, where a sync died; of a snapshot that is lost, all are.
+        let is_settled = self.snapshot.is_some() && self.head.is_some_and(|head| head.lease.is_none());
+        is_settled && self.is_ahead_of_the_snapshot(id)
+    }
+
     fn is_from_before(&self, id: &ItemId, ms: u64) -> bool {
-        let in_snapshot = self.version_in_snapshot(id);
         // What is newer in the table than in the snapshot came from somebody else, nobody knows when.
-        let in_table = self.found.as_ref().and_then(|found| found.get(id)).map(|found| self.held_version(id, found));
-        self.head.is_some_and(|head| head.heard_by_ms < ms) && in_table <= in_snapshot
+        self.head.is_some_and(|head| head.heard_by_ms < ms) && !self.is_ahead_of_the_snapshot(id)
     }
 }
 
@@ -226,6 +236,10 @@ impl Held for Trusting<'_> {
 
     fn synced_at_ms(&self) -> Option<u64> {
         Some(self.0.synced_at_ms)
+    }
+
+    fn is_strangers(&self, _: &ItemId) -> bool {
+        false
     }
 
     fn is_from_before(&self, _: &ItemId, ms: u64) -> bool {

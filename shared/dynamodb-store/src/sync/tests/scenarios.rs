@@ -234,13 +234,33 @@ fn whatever_was_lost_behind_our_back_is_whole_after_a_whole_sync() {
 }
 
 #[test]
-fn a_foreign_writers_newer_item_stays_until_launchdarkly_insists() {
-    let world = filled(&[("a", 3)]);
+fn a_foreign_writers_newer_item_gives_way_to_what_launchdarkly_says_twice() {
+    let world = filled(&[("a", 3), ("b", 1)]);
     let newer = (7, json(&flag("a"), 7));
     world.state().items.insert(flag("a"), newer);
     world.set(flag("a"), 4);
-    assert!(!sync(&world, webhook(&world, "a", Change::Updated, Some(4))).unwrap().fresh);
-    assert_holds(&world, &[("a", 7)]);
+    let before = world.state().now_ms;
+    assert!(sync(&world, webhook(&world, "a", Change::Updated, Some(4))).unwrap().fresh);
+    assert!(world.state().now_ms - before >= 2_000);
+    assert_holds(&world, &[("a", 4), ("b", 1)]);
+}
+
+#[test]
+fn a_foreign_writers_newer_item_stays_where_launchdarkly_comes_up_to_it() {
+    let world = filled(&[("a", 3), ("b", 1)]);
+    world.set(flag("a"), 4);
+    world.set(flag("a"), 7);
+    let newer = (7, json(&flag("a"), 7));
+    world.state().items.insert(flag("a"), newer);
+    // An old answer has the change that is named, and not yet what the stranger knows.
+    world.state().body = Some(format!(r#"{{"flags":{{"a":{},"b":{}}}}}"#, json(&flag("a"), 4), json(&flag("b"), 1)));
+    let without_window = Settings { freshness_window: Duration::ZERO, ..SETTINGS };
+    let named = webhook(&world, "a", Change::Updated, Some(4));
+    assert!(!sync_with(&world, named.clone(), without_window).unwrap().fresh);
+    assert_holds(&world, &[("a", 7), ("b", 1)]);
+    world.state().body = None;
+    assert!(sync(&world, named).unwrap().fresh);
+    assert_holds(&world, &[("a", 7), ("b", 1)]);
 }
 
 #[test]
