@@ -28,8 +28,9 @@ use tokio_util::task::TaskTracker;
 use crate::listen::HANDSHAKE;
 use crate::worker::{Ending, Line, Socket};
 
-/// How long an idle connection is left open for a request that is on its way, where the group ends.
-const LINGER: Duration = Duration::from_millis(50);
+/// How long an idle connection is left open for a request that is on its way, where the group ends. A client on a busy
+/// machine may need most of it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The same where another worker goes on: there is no hurry.
 const LINGER_AT_RETIREMENT: Duration = Duration::from_secs(2);
