@@ -3,8 +3,8 @@
 //! LaunchDarkly's answer right after a webhook can be older than the change. An old item betrays itself by its version.
 //! An item that is absent does not: it may be deleted, or created a moment ago. Nor does one that is back from the dead.
 //! So what looks like a step backwards counts only where a webhook named it, or where a second answer, seconds later, says
-//! the same; of versions only a whole sync takes that, and any sync where the newer one is a stranger's. The room is pure: it is given times and answers, and says what they
-//! mean.
+//! the same; of versions only a whole sync takes that, and any sync where the newer one is a stranger's. The room is pure:
+//! it is given times and answers, and says what they mean.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
