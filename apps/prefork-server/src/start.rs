@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::cli::Cli;
-use crate::config::{Config, ConfigError};
+use crate::config::{BIND, Config, ConfigError};
 use crate::exit::Exit;
 use crate::group::{self, Group};
 
@@ -28,8 +28,11 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No socket.
+    #[error("{BIND} (--bind): {0}")]
+    Listen(#[source] ListenError),
+    /// No socket that somebody else had opened.
     #[error(transparent)]
-    Listen(#[from] ListenError),
+    Handed(ListenError),
     /// No pid file.
     #[error(transparent)]
     PidFile(#[from] PidFileError),
@@ -45,7 +48,9 @@ impl StartError {
     /// How the program ends with it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Listen(ListenError::Malformed { .. } | ListenError::Activation(_)) => Exit::Misused,
+            Self::Config(_)
+            | Self::Listen(ListenError::Malformed { .. })
+            | Self::Handed(ListenError::Activation(_)) => Exit::Misused,
             _ => Exit::Failed,
         }
     }
@@ -59,9 +64,9 @@ enum Socket {
 /// Runs the server until it is told to end.
 pub fn start(config: Config, cli: &Cli) -> Result<(), StartError> {
     let variable = |name: &str| std::env::var(name).ok();
-    let socket = match Listener::from_systemd(&variable)? {
+    let socket = match Listener::from_systemd(&variable).map_err(StartError::Handed)? {
         Some(listener) => Socket::Handed(listener),
-        None => Socket::Bound(Bound::to(&config.bind)?),
+        None => Socket::Bound(Bound::to(&config.bind).map_err(StartError::Listen)?),
     };
     let _pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     raise_descriptor_limit();
@@ -71,7 +76,7 @@ pub fn start(config: Config, cli: &Cli) -> Result<(), StartError> {
     freshness.fetched(state.updated_ms());
     let listener = match socket {
         Socket::Handed(listener) => listener,
-        Socket::Bound(bound) => bound.listen(config.backlog)?,
+        Socket::Bound(bound) => bound.listen(config.backlog).map_err(StartError::Listen)?,
     };
     let address = listener.address().map_or_else(|_| config.bind.clone(), |address| address.to_string());
     let (workers, threads) = (config.workers, config.threads);

@@ -21,7 +21,7 @@ pub(crate) enum Tag {
     Ready = 1,
     /// From a worker: it wants to be replaced. From the master: it is replaced, finish without hurry.
     Retire = 2,
-    /// From the master: the whole group ends.
+    /// From the master: the whole group ends. From a worker: it has drained the backlog and accepts nothing any more.
     Stop = 3,
     /// From the master: the same, and what is under way is cut off.
     Quit = 4,

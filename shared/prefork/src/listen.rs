@@ -3,7 +3,7 @@
 //! One socket for the whole group, held by the master, so that a connection that waits in its backlog is never lost
 //! when a worker goes. At the end of the group the backlog is drained while no new connection may join it: a filter on
 //! the socket drops handshakes that begin ([`Listener::refuse_new`]). Who tries meanwhile tries again a second later,
-//! and finds the next server, or nobody.
+//! and finds the next server, or nobody: once the backlog is empty the socket is closed, in all processes at once.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -163,6 +163,13 @@ impl Listener {
         }
     }
 
+    /// From now on nobody listens, here and in every process that shares the socket; connections are refused.
+    pub(crate) fn close(&self) {
+        // It fails where this has been done already, or cannot be done; then the end of the group does it.
+        let closed = if self.is_ours { self.socket.shutdown(std::net::Shutdown::Both) } else { Ok(()) };
+        tracing::trace!(?closed, "the listening socket is closed");
+    }
+
     /// The same socket once more, for a worker's runtime.
     pub(crate) fn share(&self) -> io::Result<TcpListener> {
         self.socket.try_clone().map(Into::into)
@@ -213,7 +220,10 @@ mod tests {
         listener.refuse_new();
         let late = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let (_, peer) = listener.share().unwrap().accept().unwrap();
+        let shared = listener.share().unwrap();
+        let (_, peer) = shared.accept().unwrap();
         assert_eq!(peer, waiting.local_addr().unwrap());
+        listener.close();
+        assert_eq!(std::net::TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -189,6 +189,7 @@ where
             self.drain(&listener).await;
         }
         drop(listener);
+        self.line.drained();
         self.connections.close();
         self.linger(&mut endings, deadline).await;
         self.close_idle.cancel();

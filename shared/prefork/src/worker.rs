@@ -139,6 +139,11 @@ impl Line {
         self.send(Tag::Retire, &[]);
     }
 
+    /// Tells the master that this worker has drained the backlog and accepts nothing any more.
+    pub(crate) fn drained(&self) {
+        self.send(Tag::Stop, &[]);
+    }
+
     /// Sends the application's data to the master.
     pub fn report(&self, data: &[u8]) {
         self.send(Tag::Data, data);

@@ -62,11 +62,18 @@ async fn requests_under_way_are_finished_and_their_connections_closed() {
     until(async || server.get("/metrics").await.is_some_and(|text| text.contains("prefork_connections 2"))).await;
     server.signal(Signal::SIGTERM);
     until(async || server.log().contains("ending: no new connections")).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Whoever else comes is told so, however long this one takes.
+    until(async || refuses(server.address).await).await;
     stream.write_all(body.as_bytes()).await.unwrap();
     let answer = String::from_utf8(rest(&mut stream).await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
     assert!(server.ended().await.success());
+}
+
+/// A handshake that was dropped would be tried again by the kernel after a second.
+async fn refuses(address: std::net::SocketAddr) -> bool {
+    let connected = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await;
+    connected.is_ok_and(|connected| connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused))
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn wrong_configuration_ends_with_2_and_says_what_is_wrong() {
         assert!(code == Some(2) && text.starts_with(expected), "{code:?} {text}");
     }
     let (code, text) = run("BIND", "nowhere", &[]);
-    assert!(code == Some(2) && text.contains("listen on \"nowhere\""), "{code:?} {text}");
+    assert!(code == Some(2) && text.contains("BIND (--bind): listen on \"nowhere\""), "{code:?} {text}");
     assert_eq!(run("X", "", &["--timeout", "never"]).0, Some(2));
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Child {
     pub(super) reader: Reader,
     /// Whether the other end of the link is closed.
     pub(super) is_silent: bool,
+    /// Whether it is a worker that accepts nothing any more.
+    pub(super) has_drained: bool,
 }
 
 impl Child {
@@ -67,6 +69,7 @@ impl Child {
             outbox: Outbox::default(),
             reader: Reader::default(),
             is_silent: false,
+            has_drained: false,
         }
     }
 

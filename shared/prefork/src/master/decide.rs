@@ -70,6 +70,10 @@ impl<A: App> Master<'_, A> {
         self.forgive_after_a_gap(now);
         self.kill_overdue(now);
         if self.stopping {
+            // Who would connect now is told so, rather than to wait for the last request under way.
+            if self.children.iter().all(|child| child.role == Role::Helper || child.has_drained) {
+                self.listener.close();
+            }
             if self.children.iter().all(|child| child.role == Role::Helper) {
                 self.end_helper(now);
             }
@@ -218,6 +222,7 @@ impl<A: App> Master<'_, A> {
                 Ok(Some((Tag::Ready, _))) if child.phase == Phase::Starting => child.phase = Phase::Ready,
                 // A worker of generation 0 is replaced before all others.
                 Ok(Some((Tag::Retire, _))) => child.generation = 0,
+                Ok(Some((Tag::Stop, _))) => child.has_drained = true,
                 Ok(Some((Tag::Data, data))) if child.era == self.era => {
                     if let Some(news) = self.app.relay(&data) {
                         self.pass_on(&news);
