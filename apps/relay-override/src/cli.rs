@@ -6,8 +6,8 @@ mod arguments;
 
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, Resettable, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use flagcache_program::Level;
 
 use crate::change::FlagName;
@@ -46,6 +46,19 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line of this process; ends it where that is wrong. An empty variable counts as not set.
+    pub fn from_process() -> Self {
+        let command = Self::command().mut_subcommands(|command| {
+            command.mut_args(|argument| {
+                let is_empty = argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+                if is_empty { argument.env(Resettable::Reset) } else { argument }
+            })
+        });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 /// The commands.

@@ -69,6 +69,11 @@ impl LaunchDarklyError {
         }
     }
 
+    /// Whether LaunchDarkly answers, but does not tell how the flag is.
+    pub const fn is_without_state(&self) -> bool {
+        matches!(self, Self::NoEnvironment { .. } | Self::Rest(RestError::Refused { status: 404 | 405 | 501, .. }))
+    }
+
     /// Whether every further call would meet the same: the token is refused, or the limit is used
     /// up beyond our patience.
     pub const fn is_for_all(&self) -> bool {
@@ -139,11 +144,12 @@ impl LaunchDarkly {
         state(flag, &self.glance.flag(&flag.project, &flag.flag, &flag.environment, Instant::now() + GLANCE).await?)
     }
 
-    /// Makes the change and gives the flag's state after it.
+    /// Makes the change and gives the flag's state after it, where the answer tells it: that the
+    /// change is made, is said by the status.
     ///
     /// # Errors
     /// Where LaunchDarkly did not make it, or it is not known.
-    pub async fn patch(&self, change: &Change, comment: &str) -> Result<FlagState, LaunchDarklyError> {
+    pub async fn patch(&self, change: &Change, comment: &str) -> Result<Option<FlagState>, LaunchDarklyError> {
         let flag = &change.flag;
         let (field, value) = match &change.target {
             Target::State(state) => ("on", state.is_on().into()),
@@ -152,7 +158,8 @@ impl LaunchDarkly {
         };
         let path = pointer(&["environments", &flag.environment, field]);
         let operations = [PatchOperation::Replace { path, value }];
-        state(flag, &self.client.patch_flag(&flag.project, &flag.flag, &operations, comment, patience()).await?)
+        let answer = self.client.patch_flag(&flag.project, &flag.flag, &operations, comment, patience()).await?;
+        Ok(state(flag, &answer).ok())
     }
 
     /// The index of a variation; asks for the flag's variations where a value was given.
@@ -196,12 +203,12 @@ impl LaunchDarkly {
     /// Where LaunchDarkly did not make the change.
     pub async fn update(&self, change: &Change, console: &mut Console<'_>) -> Result<Exit, LaunchDarklyError> {
         let after = self.patch(change, "set by rc").await?;
+        let version = after.map_or_else(String::new, |after| format!(" (v{})", after.version));
         match &change.target {
-            Target::State(state) => {
-                console.say(format_args!("{} is {state} in LaunchDarkly (v{})", change.flag, after.version));
+            Target::State(state) => console.say(format_args!("{} is {state} in LaunchDarkly{version}", change.flag)),
+            Target::Variation(choice) => {
+                console.say(format_args!("{} serves variation {choice} in LaunchDarkly{version}", change.flag));
             }
-            Target::Variation(choice) => console
-                .say(format_args!("{} serves variation {choice} in LaunchDarkly (v{})", change.flag, after.version)),
         }
         Ok(Exit::Done)
     }

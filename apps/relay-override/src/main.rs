@@ -4,16 +4,19 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use flagcache_program::{Level, LevelError, one_line};
 use relay_override::cli::Cli;
 use relay_override::console::Console;
 use relay_override::environment::Environment;
 use relay_override::exit::Exit;
 use relay_override::run;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Its number on Linux, but for MIPS and SPARC, and on macOS.
+const SIGXFSZ: i32 = 25;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_process();
     let is_interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut console = Console::new(&mut out, &mut err, is_interactive);
@@ -34,7 +37,12 @@ fn start(cli: Cli, console: &mut Console<'_>) -> Result<Exit, (Exit, String)> {
     // One thread: all there is to do is to wait for a few sockets at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("start the runtime").map_err(misused)?;
-    let ended = runtime.block_on(run::run(cli, &environment, console)).map_err(|error| failed(&error));
+    let ended = runtime.block_on(async {
+        // Would end the process where a limit for the size of files is met; caught, the write fails as on a full disk.
+        let _too_large = signal(SignalKind::from_raw(SIGXFSZ));
+        run::run(cli, &environment, console).await
+    });
+    let ended = ended.map_err(|error| failed(&error));
     // A name that no server resolves must not hold up the end.
     runtime.shutdown_background();
     ended

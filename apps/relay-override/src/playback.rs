@@ -173,6 +173,9 @@ impl Playback<'_, '_> {
         }
         let before = match self.launchdarkly.state(flag).await {
             Ok(before) => before,
+            Err(error) if error.is_without_state() && !self.arguments.dry_run => {
+                return self.unseen(step, &error).await;
+            }
             Err(error) => return Ok(self.failed(&error)),
         };
         let expected = plan::expected_version(step, &self.known);
@@ -189,7 +192,7 @@ impl Playback<'_, '_> {
             )));
         }
         let after = match verdict {
-            Verdict::AlreadySo => before,
+            Verdict::AlreadySo => Some(before),
             Verdict::Clear | Verdict::Conflict { .. } => {
                 let comment = launchdarkly::comment(step.entry.at);
                 match self.launchdarkly.patch(&step.entry.change, &comment).await {
@@ -199,37 +202,61 @@ impl Playback<'_, '_> {
             }
         };
         self.unanswered = 0;
-        self.archive(step, before, after, expected)?;
-        Ok(End::Played(match verdict {
-            Verdict::AlreadySo => format!("is so in LaunchDarkly already (v{})", after.version),
-            Verdict::Clear | Verdict::Conflict { .. } => format!("done v{} → v{}", before.version, after.version),
+        self.archive(step, Some(before), after, expected)?;
+        Ok(End::Played(match (verdict, after) {
+            (Verdict::AlreadySo, _) => format!("is so in LaunchDarkly already (v{})", before.version),
+            (_, Some(after)) => format!("done v{} → v{}", before.version, after.version),
+            (_, None) => format!("done, was v{}", before.version),
         }))
+    }
+
+    /// A change of a flag that cannot be looked at: LaunchDarkly itself decides whether there is one to change, and
+    /// where it refuses, why the flag could not be seen says more.
+    async fn unseen(&mut self, step: &Step, unseen: &LaunchDarklyError) -> Result<End, JournalError> {
+        let comment = launchdarkly::comment(step.entry.at);
+        match self.launchdarkly.patch(&step.entry.change, &comment).await {
+            Ok(after) => {
+                self.unanswered = 0;
+                self.archive(step, None, after, None)?;
+                Ok(End::Played("done".to_owned()))
+            }
+            Err(error) if error.is_outage() || error.is_for_all() => Ok(self.failed(&error)),
+            Err(_) => Ok(self.failed(unseen)),
+        }
     }
 
     fn archive(
         &mut self,
         step: &Step,
-        before: FlagState,
-        after: FlagState,
+        before: Option<FlagState>,
+        after: Option<FlagState>,
         expected: Option<u64>,
     ) -> Result<(), JournalError> {
         let flag = &step.entry.change.flag;
         let known = self.played.iter().position(|played| played.flag == *flag).map(|at| self.played.remove(at));
         let was_same = known.as_ref().is_none_or(|played| played.is_otherwise_same);
-        let is_as_expected = expected.is_none_or(|expected| expected == before.version);
         let is_state = matches!(step.entry.change.target, Target::State(_));
-        let is_otherwise_same = is_state && was_same && is_as_expected && after.version <= before.version + 1;
+        let is_the_change_alone = before.zip(after).is_some_and(|(before, after)| {
+            expected.is_none_or(|expected| expected == before.version) && after.version <= before.version + 1
+        });
+        let is_otherwise_same = is_state && was_same && is_the_change_alone;
         let mut records = known.map_or_else(Vec::new, |played| played.records);
         for entry in step.earlier.iter().chain([&step.entry]) {
-            let launchdarkly_version = Some(after.version);
+            let launchdarkly_version = after.map(|after| after.version);
             let record = entry.record.clone().map(|record| Record { launchdarkly_version, ..record });
             self.journal.archive(&entry.name, record.as_ref())?;
-            if let Some(version) = record.as_ref().and_then(Record::override_version) {
-                self.known.insert((flag.clone(), version), after.version);
+            if let Some((version, after)) = record.as_ref().and_then(Record::override_version).zip(launchdarkly_version)
+            {
+                self.known.insert((flag.clone(), version), after);
             }
             records.extend(record);
         }
-        self.played.push(Played { flag: flag.clone(), records, after, is_otherwise_same });
+        match after {
+            Some(after) => self.played.push(Played { flag: flag.clone(), records, after, is_otherwise_same }),
+            None => self
+                .console
+                .remark(format_args!("{flag}: LaunchDarkly does not say what it is now; compare with `rc status`")),
+        }
         Ok(())
     }
 

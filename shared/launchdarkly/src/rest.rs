@@ -77,8 +77,8 @@ impl RestClient {
         Ok(Flag { raw: self.call(Call::get(url), deadline).await? })
     }
 
-    /// Changes a flag and gives it back as it is now, in all environments. `comment` appears in
-    /// the audit log.
+    /// Changes a flag and gives it back as it is now, in all environments, as far as the answer
+    /// tells it. `comment` appears in the audit log.
     ///
     /// A patch that tests a value is sent again only where it cannot have arrived: once applied,
     /// its test fails.
@@ -151,6 +151,9 @@ impl RestClient {
         let response = attempt.send(request, self.base_uri.authority()).await.map_err(failed)?;
         if response.status().is_success() {
             let body = attempt.body(response).await.map_err(failed)?;
+            if body.trim_ascii().is_empty() {
+                return Ok(Value::Null);
+            }
             return serde_json::from_slice(&body).map_err(|source| RestError::NotJson { call: call.name(), source });
         }
         Err(refusal(call, attempt, response).await)

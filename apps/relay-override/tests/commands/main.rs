@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use local::standin::{Standin, StandinOptions};
+use local::standin::{Endpoint, Misbehaviour, Standin, StandinOptions};
 
 struct Stage {
     folder: tempfile::TempDir,
@@ -23,6 +23,18 @@ impl Stage {
         let data = r#"{"flags":{"f":{"key":"f","on":false,"version":12,"variations":[true,false],"fallthrough":{"variation":0}}}}"#;
         let options = options.project("p").environment("e").data(data).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), standin: Standin::start(options).await.unwrap() }
+    }
+
+    /// A program in the folder, with the variables of `rc`.
+    fn command(&self, program: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("LD_API_KEY", "api-local")
+            .env("REDIS_HOSTS", "redis.example:7000,redis://u:p@other.example/2")
+            .env("LAUNCHDARKLY_API_URI", self.standin.url());
+        command
     }
 
     async fn run(&self, line: &str) -> (i32, String, String) {
@@ -56,6 +68,55 @@ async fn update_ld_api_turns_the_flag() {
     assert!(stage.is_on());
     let (code, _, err) = stage.run("update-ld-api -p p -e e -f nope -s on").await;
     assert!(code == 1 && err.contains("rc: PATCH /api/v2/flags/p/nope: status 404"), "{err}");
+}
+
+#[tokio::test]
+async fn that_a_change_is_made_is_said_by_the_status_whatever_the_answer_tells() {
+    let stage = Stage::new(StandinOptions::default()).await;
+    for answer in ["", "{}"] {
+        stage.standin.misbehave(Misbehaviour::body(answer).at(Endpoint::Rest).times(1));
+        let (code, out, err) = stage.run("update-ld-api -p p -e e -f f -s on").await;
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "f (p/e) is on in LaunchDarkly\n", ""));
+    }
+    stage.standin.misbehave(Misbehaviour::body("<html>sign in first").at(Endpoint::Rest).times(1));
+    let (code, _, err) = stage.run("update-ld-api -p p -e e -f f -s on").await;
+    assert!(code == 1 && err.contains("is LAUNCHDARKLY_API_URI right?"), "{err}");
+}
+
+#[tokio::test]
+async fn a_flag_that_cannot_be_looked_at_is_left_to_launchdarkly_to_change() {
+    let stage = Stage::new(StandinOptions::default()).await;
+    std::fs::create_dir_all(stage.path("replay/toDo")).unwrap();
+    for look in [Misbehaviour::status(405), Misbehaviour::body("{}")] {
+        std::fs::write(stage.path("replay/toDo/1"), "rc update-ld-api -p p -e e -f f -s on\n").unwrap();
+        stage.standin.misbehave(look.at(Endpoint::Rest).times(1));
+        stage.standin.misbehave(Misbehaviour::body("{}").at(Endpoint::Rest).times(1));
+        let (code, out, err) = stage.run("playback").await;
+        assert_eq!((code, out.as_str()), (0, "f (p/e) on: done\n"), "{err}");
+        assert!(err.contains("f (p/e): LaunchDarkly does not say what it is now"), "{err}");
+        assert!(stage.path("replay/archive/1").exists());
+    }
+    std::fs::write(stage.path("replay/toDo/2"), "rc update-ld-api -p p -e e -f nope -s on\n").unwrap();
+    let (code, out, _) = stage.run("playback").await;
+    assert!(code == 1 && out.starts_with("nope (p/e) on: failed: GET /api/v2/flags/p/nope: status 404"), "{out}");
+    assert!(stage.path("replay/toDo/2").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_a_full_disk() {
+    let stage = Stage::new(StandinOptions::default()).await;
+    let line = format!("ulimit -f 0; exec {} generate-relay-config -p p", env!("CARGO_BIN_EXE_rc"));
+    let output = stage.command("sh").args(["-c", &line]).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("write ld-relay.conf: File too large"), "{output:?}");
+}
+
+#[tokio::test]
+async fn an_empty_variable_counts_as_not_set() {
+    let stage = Stage::new(StandinOptions::default()).await;
+    let mut command = stage.command(env!("CARGO_BIN_EXE_rc"));
+    let output = command.arg("playback").env("RC_REPLAY_DIR", "").output().await.unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"nothing to play back\n".to_vec()));
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ pub enum RestError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The access token cannot be sent at all.
-    #[error("send the API access token: it holds characters that no HTTP header may carry (a line break at its end?)")]
+    #[error(
+        "send the API access token of LD_API_KEY: it holds characters that no HTTP header may carry (a line break at its end?)"
+    )]
     MalformedToken,
     /// A project's or flag's key that no URL can name.
     #[error("ask for {key:?}: not the key of a project or a flag")]
