@@ -103,7 +103,7 @@ pub async fn from_lookup(lookup: Lookup<'_>) -> Result<SdkConfig, ConfigError> {
     }
     let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let retries = retries.with_initial_backoff(FIRST_PAUSE).with_max_backoff(LONGEST_PAUSE);
-    // Our HTTP client hands out no connections to close, and the SDK would log an error at each attempt that asks for one.
+    // Our HTTP client hands out no connections to close, and the SDK would log an error where it wants one.
     let retries = retries.with_reconnect_mode(ReconnectMode::ReuseAllConnections);
     let tuned = config
         .into_builder()

@@ -215,7 +215,7 @@ impl Held for Survey<'_> {
     }
 
     fn is_strangers(&self, id: &ItemId) -> bool {
-        // Behind a lease the items may be ahead of the snapshot, where a sync died; of a snapshot that is lost, all are.
+        // Behind a lease the items may be ahead of the snapshot, where a sync died; of a lost snapshot all are.
         let is_settled = self.snapshot.is_some() && self.head.is_some_and(|head| head.lease.is_none());
         is_settled && self.is_ahead_of_the_snapshot(id)
     }

@@ -49,8 +49,8 @@ impl tracing::Subscriber for Subscriber {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// Whether this is the record in which `lambda_runtime` repeats, below its target for panics, the error that a handler has
-/// returned. Whoever returns one has said why; of a panic, whose record has a field `error`, nobody else tells.
+/// Whether this is the record in which `lambda_runtime` repeats, below its target for panics, the error that a handler
+/// has returned. Whoever returns one has said why; of a panic, whose record has a field `error`, nobody else tells.
 fn is_echo(metadata: &Metadata<'_>) -> bool {
     metadata.target() == "lambda_runtime::layers::panic" && metadata.fields().field("error").is_none()
 }
