@@ -8,8 +8,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
@@ -28,9 +28,14 @@ use tokio_util::task::TaskTracker;
 use crate::listen::HANDSHAKE;
 use crate::worker::{Ending, Line, Socket};
 
-/// How long an idle connection is left open for a request that is on its way, where the group ends. A client on a busy
-/// machine may need most of it.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long an idle connection is left open for a request that is on its way, where the group ends.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// The same for a connection in use: its client is about to send the next request, and may need long on a busy machine.
+const LINGER_IN_USE: Duration = Duration::from_secs(1);
+
+/// A connection that was answered more than once, and last within this time, is in use.
+const IN_USE: Duration = Duration::from_millis(200);
 
 /// The same where another worker goes on: there is no hurry.
 const LINGER_AT_RETIREMENT: Duration = Duration::from_secs(2);
@@ -141,13 +146,16 @@ where
         let _ = stream.set_nodelay(true);
         let (service, line, is_ending) = (Arc::clone(&self.service), self.line.clone(), Arc::clone(&self.is_ending));
         let max_requests = self.limits.max_requests;
+        let usage = Arc::new(Usage::default());
+        let answered = Arc::clone(&usage);
         let service = service_fn(move |request| {
             if line.row.count_request() == max_requests {
                 line.ask_for_replacement();
             }
-            let (answer, is_ending) = (service.call(request), Arc::clone(&is_ending));
+            let (answer, is_ending, usage) = (service.call(request), Arc::clone(&is_ending), Arc::clone(&answered));
             async move {
                 let mut answer = answer.await?;
+                usage.answered(Instant::now());
                 if is_ending.load(Ordering::Relaxed) {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -161,11 +169,17 @@ where
             .serve_connection(TokioIo::new(stream), service);
         let (close_idle, row) = (self.close_idle.clone(), self.line.row);
         row.connected();
+        let until_idle = async move {
+            close_idle.cancelled().await;
+            if usage.is_in_use(Instant::now()) {
+                tokio::time::sleep(LINGER_IN_USE).await;
+            }
+        };
         self.connections.spawn(async move {
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = close_idle.cancelled() => {
+                () = until_idle => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -220,6 +234,26 @@ where
     }
 }
 
+/// How a connection is used by its client.
+#[derive(Default)]
+struct Usage(Mutex<(u64, Option<Instant>)>);
+
+impl Usage {
+    fn answered(&self, now: Instant) {
+        let mut usage = self.lock();
+        *usage = (usage.0 + 1, Some(now));
+    }
+
+    fn is_in_use(&self, now: Instant) -> bool {
+        let (answers, last) = *self.lock();
+        answers > 1 && last.is_some_and(|last| now.duration_since(last) < IN_USE)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The next connection. Where others should go first, it is left to them for a moment.
 async fn accept(listener: &AsyncFd<TcpListener>, others_first: impl Fn() -> bool) -> io::Result<TcpStream> {
     loop {
@@ -246,6 +280,17 @@ mod tests {
     use super::*;
     use crate::listen::Bound;
     use crate::sys;
+
+    #[test]
+    fn a_connection_is_in_use_once_it_was_answered_again_and_not_long_ago() {
+        let (usage, now) = (Usage::default(), Instant::now());
+        assert!(!usage.is_in_use(now));
+        usage.answered(now);
+        assert!(!usage.is_in_use(now));
+        usage.answered(now);
+        assert!(usage.is_in_use(now));
+        assert!(!usage.is_in_use(now + IN_USE));
+    }
 
     #[tokio::test]
     async fn a_connection_is_left_to_others_and_taken_where_they_do_not_want_it() {
