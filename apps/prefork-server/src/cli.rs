@@ -50,7 +50,7 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     pub preload_timeout: f64,
 
-    /// Seconds without a sign of life after which a worker is killed
+    /// Seconds without a sign of life after which a worker or the stream holder is killed
     #[arg(short, long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub timeout: f64,
 

@@ -272,7 +272,18 @@ impl Row {
         self.store(Word::Heartbeat, self.board.elapsed_ms());
     }
 
-    /// How long the worker has not been heard of.
+    /// Beats from now on, as long as the runtime gets round to it. Needs a tokio runtime.
+    pub(crate) fn keep_beating(self, every: Duration) {
+        tokio::spawn(async move {
+            let mut beats = tokio::time::interval(every);
+            loop {
+                beats.tick().await;
+                self.beat();
+            }
+        });
+    }
+
+    /// How long the process has not been heard of.
     pub(crate) fn silence(self) -> Duration {
         Duration::from_millis(self.board.elapsed_ms().saturating_sub(self.load(Word::Heartbeat)))
     }

@@ -1,4 +1,4 @@
-//! The helper's side of its link: it reports, and ends when the master is gone.
+//! The helper's side of its link: it reports, is heard of all the while, and ends when the master is gone.
 
 use std::io;
 
@@ -12,8 +12,9 @@ impl HelperLink {
     /// Attends to the link from now on; what is sent to the channel goes to the master. The future ends when the master
     /// is gone. Needs a tokio runtime.
     pub fn start(self) -> io::Result<(mpsc::UnboundedSender<Vec<u8>>, impl Future<Output = ()>)> {
-        self.0.set_nonblocking(true)?;
-        let (mut reading, mut writing) = tokio::net::UnixStream::from_std(self.0)?.into_split();
+        self.link.set_nonblocking(true)?;
+        let (mut reading, mut writing) = tokio::net::UnixStream::from_std(self.link)?.into_split();
+        self.row.keep_beating(self.beat_every);
         let (up, mut messages) = mpsc::unbounded_channel::<Vec<u8>>();
         let writer = async move {
             while let Some(message) = messages.recv().await {

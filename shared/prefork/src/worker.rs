@@ -115,13 +115,7 @@ impl Worker {
             let (interrupt, quit) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
             tokio::spawn(end_when_told(terminate, interrupt, quit, ending));
         }
-        tokio::spawn(async move {
-            let mut beats = tokio::time::interval(self.beat_every);
-            loop {
-                beats.tick().await;
-                row.beat();
-            }
-        });
+        row.keep_beating(self.beat_every);
         let listener = sys::watch(self.listener)?;
         Ok(Running { data, line, socket: Socket { listener, is_ours: self.is_listener_ours } })
     }

@@ -148,6 +148,16 @@ async fn a_worker_that_hangs_is_killed_and_replaced() {
 }
 
 #[tokio::test]
+async fn a_stream_holder_that_hangs_is_killed_and_another_takes_over() {
+    let server = Server::start(&standin().await, &["--timeout", "1"]).await;
+    until(async || server.holder().await.is_some()).await;
+    let hanging = server.holder().await.unwrap();
+    kill(hanging, Signal::SIGSTOP).unwrap();
+    until(async || server.holder().await.is_some_and(|pid| pid != hanging)).await;
+    assert!(server.log().contains("helper hangs and is killed"), "{}", server.log());
+}
+
+#[tokio::test]
 async fn the_number_of_workers_follows_signals() {
     let server = Server::start(&standin().await, &["--workers", "1"]).await;
     server.signal(Signal::SIGTTIN);

@@ -139,14 +139,14 @@ impl<A: App> Master<'_, A> {
         }
     }
 
-    /// Kills workers that have not been heard of; they are replaced like any that died.
+    /// Kills processes that have not been heard of; they are replaced like any that died.
     fn end_hanging(&mut self, now: Instant) {
         let (timeout, board) = (self.settings.timeout, self.board);
-        for child in self.children.iter_mut().filter(|child| child.role == Role::Worker && !child.is_ending()) {
+        for child in self.children.iter_mut().filter(|child| !child.is_ending()) {
             let silence = board.row(child.row).silence();
             if silence > timeout && now.duration_since(child.born) > timeout {
                 let (pid, silent_ms) = (child.pid.as_raw(), silence.as_millis());
-                tracing::error!(pid, silent_ms, "worker hangs and is killed");
+                tracing::error!(pid, silent_ms, "{} hangs and is killed", child.role.name());
                 child.signal(Signal::SIGKILL);
                 child.end_by(now + Duration::from_secs(1));
             }

@@ -21,7 +21,7 @@ use thiserror::Error;
 use self::child::{Child, Role};
 use self::wait::Signals;
 use crate::backoff::Backoff;
-use crate::board::{Board, ROWS};
+use crate::board::{Board, ROWS, Row};
 use crate::frame::{Tag, frame};
 use crate::listen::Listener;
 use crate::notify::Notifier;
@@ -60,9 +60,13 @@ pub trait App {
     }
 }
 
-/// The helper's link to the master.
+/// The helper's link to the master, by which each hears of the other.
 #[derive(Debug)]
-pub struct HelperLink(pub(crate) std::os::unix::net::UnixStream);
+pub struct HelperLink {
+    pub(crate) link: std::os::unix::net::UnixStream,
+    pub(crate) row: Row,
+    pub(crate) beat_every: Duration,
+}
 
 /// How a group is kept.
 #[derive(Debug, Clone)]
@@ -231,7 +235,11 @@ impl<A: App> Master<'_, A> {
                 let id = pid.as_raw().unsigned_abs();
                 match role {
                     Role::Worker => self.board.row(row).begin(id),
-                    Role::Helper => self.board.set_helper(id),
+                    Role::Helper => {
+                        self.board.set_helper(id);
+                        // It is no worker of this row, but is heard of by it.
+                        self.board.row(row).beat();
+                    }
                 }
                 tracing::debug!(pid = id, "forked {}", role.name());
                 self.children.push(Child::new(pid, role, row, (self.generation, self.era), ours));
@@ -253,13 +261,14 @@ impl<A: App> Master<'_, A> {
             Role::Worker => Signal::SIGTERM,
             Role::Helper => Signal::SIGKILL,
         };
+        let beat_every = (self.settings.timeout / 4).min(Duration::from_secs(1));
         let code = match settle(self.own, on_death).and_then(|()| self.listener.share()) {
             Err(error) => {
                 tracing::error!(%error, "a forked process cannot start");
                 1
             }
             Ok(listener) => match role {
-                Role::Helper => self.app.helper(HelperLink(link)),
+                Role::Helper => self.app.helper(HelperLink { link, row: self.board.row(row), beat_every }),
                 Role::Worker => self.app.worker(Worker {
                     row: self.board.row(row),
                     graceful_timeout: self.settings.graceful_timeout,
@@ -267,7 +276,7 @@ impl<A: App> Master<'_, A> {
                     is_listener_ours: self.listener.is_ours(),
                     link: Some(link),
                     forked,
-                    beat_every: (self.settings.timeout / 4).min(Duration::from_secs(1)),
+                    beat_every,
                 }),
             },
         };
