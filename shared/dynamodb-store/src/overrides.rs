@@ -181,14 +181,7 @@ impl Held {
             Some((FoundVersion::Version(version), Some(json))) => Some((*version, json.clone())),
             _ => None,
         };
-        match (in_snapshot, official) {
-            (Some(ours), Some(theirs)) => {
-                let head = self.seen.head.as_ref();
-                let is_theirs_newer = head.is_some_and(|head| head.is_newer(&self.id, theirs.0, ours.0));
-                Some(if is_theirs_newer { theirs } else { ours })
-            }
-            (ours, theirs) => ours.or(theirs),
-        }
+        Head::newer(self.seen.head.as_ref(), &self.id, in_snapshot, official)
     }
 
     /// The outer error is one that no further attempt helps against.

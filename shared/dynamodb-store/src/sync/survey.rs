@@ -127,13 +127,7 @@ impl<'a> Survey<'a> {
             let FoundVersion::Version(version) = found.version else { return None };
             Some((version, found.odd.clone()?))
         });
-        match (in_snapshot, in_table) {
-            (Some(snapshot), Some(table)) => {
-                let is_table_newer = self.head.is_some_and(|head| head.is_newer(id, table.0, snapshot.0));
-                Some(if is_table_newer { table } else { snapshot })
-            }
-            (snapshot, table) => snapshot.or(table),
-        }
+        Head::newer(self.head, id, in_snapshot, in_table)
     }
 
     fn whole_differences(

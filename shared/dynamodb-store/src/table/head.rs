@@ -51,11 +51,24 @@ impl Head {
         mark.map_or(version, |mark| mark.onto)
     }
 
-    /// Whether an item of this version is the newer one: what LaunchDarkly gave counts first, and over the same an override
-    /// is newer than what it was put over.
-    pub(crate) fn is_newer(&self, id: &ItemId, version: u64, than: u64) -> bool {
-        let age = |version| (self.own_version(id, version), version);
-        age(version) > age(than)
+    /// The newer of what snapshot and table hold of an item, each its version and JSON: what LaunchDarkly gave counts
+    /// first, and over the same an override is newer than what it was put over. Without a head the snapshot's.
+    pub(crate) fn newer(
+        head: Option<&Self>,
+        id: &ItemId,
+        in_snapshot: Option<(u64, String)>,
+        in_table: Option<(u64, String)>,
+    ) -> Option<(u64, String)> {
+        match (in_snapshot, in_table) {
+            (Some(snapshot), Some(table)) => {
+                let is_table_newer = head.is_some_and(|head| {
+                    let age = |version| (head.own_version(id, version), version);
+                    age(table.0) > age(snapshot.0)
+                });
+                Some(if is_table_newer { table } else { snapshot })
+            }
+            (snapshot, table) => snapshot.or(table),
+        }
     }
 }
 
